@@ -1,0 +1,130 @@
+//! The journal: bindings, and the rows that became visible with them.
+
+use tidegate_model::{Binding, Epoch, Generation, Op};
+
+/// A row of a topic on its way into the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowRecord {
+    /// The topic.
+    pub topic: std::sync::Arc<str>,
+    /// The message's key; rows of one key lie in one partition, in order.
+    pub key: Vec<u8>,
+    /// The row as JSON; for `dropped_events` the record as it came.
+    pub value: Vec<u8>,
+    /// The epoch that made it (header `epoch`).
+    pub epoch: Epoch,
+    /// What it does to the table (header `op`).
+    pub op: Op,
+    /// Further headers: `job` of a provisional row; `reason`, `job`, `partition`, `offset` of a dropped
+    /// record.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// Everything that one commit makes visible: complete epochs in order, and their rows in order.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// The bindings, oldest first.
+    pub bindings: Vec<Binding>,
+    /// The rows, oldest epoch first.
+    pub rows: Vec<RowRecord>,
+}
+
+/// What [`Journal::recover`] found.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// The generation of this process: greater than every one before it.
+    pub generation: Generation,
+    /// Every binding kept, oldest first.
+    pub bindings: Vec<Binding>,
+}
+
+/// Why the journal cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// It was written by a later version.
+    #[error("{what} has format version {found}; this version of tidegate reads up to {supported}: use the version that wrote it, or a later one")]
+    NewerFormat {
+        /// The file or record.
+        what: String,
+        /// Its version.
+        found: u32,
+        /// The newest one that is understood.
+        supported: u32,
+    },
+    /// What lies there is not what was written.
+    #[error("{what} is damaged: {reason}")]
+    Damaged {
+        /// The file or record.
+        what: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The storage failed.
+    #[error("cannot read the journal {what}: {reason}")]
+    Storage {
+        /// The file.
+        what: String,
+        /// What the storage said.
+        reason: String,
+    },
+}
+
+/// Why a commit did not, or may not have, taken place.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// Surely not committed: no space. The same commit may be sent again; it heals when there is room.
+    #[error("no space is left for the journal {path}; free some, commits go on by themselves then")]
+    DiskFull {
+        /// The file.
+        path: String,
+    },
+    /// Surely not committed; the same commit may be sent again.
+    #[error("cannot commit to {path}: {reason}")]
+    Storage {
+        /// The file.
+        path: String,
+        /// What the storage said.
+        reason: String,
+    },
+    /// May have been committed. The process must end; recovery finds the truth.
+    #[error("the commit to {path} may or may not have been stored: {reason}; a restart finds out")]
+    Indefinite {
+        /// The file.
+        path: String,
+        /// What the storage said.
+        reason: String,
+    },
+    /// Another process has taken over; this one must end, and not come back at once.
+    #[error("generation {other} has taken over from generation {own}")]
+    Fenced {
+        /// Ours.
+        own: Generation,
+        /// The one that took over.
+        other: Generation,
+    },
+}
+
+impl CommitError {
+    /// Whether the commit surely did not take place, so that it may be sent again.
+    pub fn is_definite(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::Storage { .. })
+    }
+}
+
+/// The journal of a deployment. One process writes it; the next one to recover takes it over.
+pub trait Journal: Send {
+    /// Fences every earlier generation, then reads the bindings to the end.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, or is of a newer format.
+    fn recover(&mut self) -> Result<Recovered, JournalError>;
+
+    /// Makes bindings and rows visible, all of them at once or none. Epochs increase over all commits.
+    ///
+    /// # Errors
+    /// See [`CommitError`]: some may be retried, the others end the process.
+    fn commit(&mut self, commit: &Commit) -> Result<(), CommitError>;
+}
+

@@ -1,0 +1,14 @@
+//! The log: events in, rows and bindings out.
+//!
+//! The traits here are what the rest of Tidegate knows of a log. The reading side is synchronous, for
+//! worker threads; the writing side of events is asynchronous, for servers. [`embedded`] implements
+//! them on the local disk; `conformance` is the suite that every implementation passes.
+
+pub mod embedded;
+pub mod event;
+pub mod journal;
+pub mod rows;
+
+pub use event::{AppendError, Appended, EventAppender, EventReader, NewEvent, ReadError, RecordRef};
+pub use journal::{Commit, CommitError, Journal, Recovered, RowRecord};
+pub use rows::{RowReader, RowRef};

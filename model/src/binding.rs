@@ -1,0 +1,69 @@
+//! A binding: what one epoch consisted of, journaled together with the rows that it produced.
+//!
+//! The rows of an epoch are a function of the bindings up to it and of the log; replaying bound epochs
+//! therefore reproduces every row. Bindings are stored as JSON, so that fields may be added.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Epoch, Generation, Offset, PartitionId};
+use crate::ledger::Ledger;
+use crate::time::{EventTime, millis};
+
+/// The version of the JSON form of [`Binding`]; a reader refuses a newer one by name.
+pub const BINDING_VERSION: u32 = 1;
+
+/// One journaled epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// [`BINDING_VERSION`] at the time of writing.
+    pub version: u32,
+    /// The epoch that is bound.
+    pub epoch: Epoch,
+    /// The process that committed it.
+    pub generation: Generation,
+    /// Per job, what decides its rows.
+    pub definitions: BTreeMap<String, Definition>,
+    /// The clock, never before the `now` of the binding before.
+    #[serde(with = "millis")]
+    pub now: EventTime,
+    /// The frontier `F(epoch)`: every window that ends at or before it is closed.
+    #[serde(with = "millis")]
+    pub close_to: EventTime,
+    /// Where each partition stood when the epoch ended.
+    pub partitions: BTreeMap<PartitionId, PartitionState>,
+    /// Totals since the deployment began, this epoch included.
+    pub ledger: Ledger,
+    /// In the first binding of a deployment only: how it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// Where one partition stood at the end of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionState {
+    /// The offset after the last record read.
+    pub end: Offset,
+    /// The largest min(event time, append time) seen, before the bound is taken off; `MIN` without one.
+    #[serde(with = "millis")]
+    pub largest: EventTime,
+    /// The `now` of the epoch that brought the last record, or of the epoch that first saw the partition.
+    #[serde(with = "millis")]
+    pub active_at: EventTime,
+}
+
+/// What decides the rows of a job. Two definitions are the same when their settings are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Definition {
+    /// Setting to value, in words that the configuration uses.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// How a deployment began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The key under which users and sessions are hashed; secret, for as long as the deployment lives.
+    pub hash_key: (u64, u64),
+}

@@ -1,0 +1,5 @@
+//! The event.
+
+/// An event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event;

@@ -1,0 +1,3 @@
+//! The command line of Tidegate.
+
+fn main() {}
