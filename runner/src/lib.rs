@@ -1,1 +1,23 @@
-//! Not yet.
+//! Drives the dataflow: what it reads, when its epochs end, and how their rows are committed.
+//!
+//! Everything that decides is a step-driven state machine with its I/O, clock and randomness behind
+//! traits: [`recovery`] reads a journal, [`pace`] makes ticks, [`committer`] makes commits. Threads are
+//! started in [`run`] only.
+
+pub mod clock;
+pub mod committer;
+pub mod config;
+pub mod error;
+pub mod feed;
+pub mod pace;
+pub mod recovery;
+pub mod run;
+pub mod status;
+
+pub use clock::{Clock, Entropy};
+pub use config::{RunnerConfig, Topics};
+pub use error::RunError;
+pub use pace::{Cut, Cuts, Script};
+pub use recovery::{Recovery, recover};
+pub use run::{Parts, Running, start};
+pub use status::Status;

@@ -1,0 +1,132 @@
+//! `decide`: how far event time has come. The one place where the frontier is made.
+//!
+//! A pure function of the state before, of what the sources stated, and of the clock. Its result is
+//! journaled with the epoch and never computed again, which is what makes replay exact.
+
+use std::collections::BTreeMap;
+
+use tidegate_model::{EventTime, PartitionId, PartitionState};
+
+use crate::control::{Journaled, Statement};
+use crate::settings::TimeSettings;
+
+/// What the journal knows of time after an epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeState {
+    /// The clock; never goes back.
+    pub now: EventTime,
+    /// `F`; never goes back.
+    pub frontier: EventTime,
+    /// Where the partitions stood.
+    pub partitions: BTreeMap<PartitionId, PartitionState>,
+}
+
+impl Default for TimeState {
+    /// The state of a deployment that has not begun.
+    fn default() -> Self {
+        Self { now: EventTime::MIN, frontier: EventTime::MIN, partitions: BTreeMap::new() }
+    }
+}
+
+impl TimeState {
+    /// The state that a binding journaled.
+    pub fn journaled(now: EventTime, journaled: Journaled) -> Self {
+        Self { now, frontier: journaled.close_to, partitions: journaled.partitions }
+    }
+
+    /// The largest min(event time, append time) seen in any partition; `MIN` without a record.
+    pub fn largest(&self) -> EventTime {
+        self.partitions.values().map(|state| state.largest).max().unwrap_or(EventTime::MIN)
+    }
+}
+
+/// What [`decide`] decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The state after the epoch; the state before it where the epoch is not journaled.
+    pub state: TimeState,
+    /// Whether the epoch is journaled. One in which nothing happened is not, and changes nothing.
+    pub journal: bool,
+    /// Partitions whose watermark is beyond this wait, because another one has a backlog.
+    pub hold_above: EventTime,
+}
+
+/// Decides the frontier of an epoch.
+///
+/// `close_all` is given when the input ends with this epoch: the frontier then moves at least so far.
+pub fn decide(
+    settings: &TimeSettings,
+    previous: &TimeState,
+    statements: &[Statement],
+    now: EventTime,
+    close_all: Option<EventTime>,
+) -> Decision {
+    // A clock that was set back stops time; it does not reverse it.
+    let now = now.max(previous.now);
+    let mut partitions = previous.partitions.clone();
+    let mut progressed = false;
+    for statement in statements {
+        let known = partitions.get(&statement.partition).copied();
+        let before = known.unwrap_or(PartitionState {
+            end: statement.position,
+            largest: EventTime::MIN,
+            active_at: now,
+        });
+        let advanced = known.is_none() || statement.position > before.end;
+        progressed |= advanced;
+        let state = PartitionState {
+            end: statement.position,
+            largest: before.largest.max(statement.largest),
+            active_at: if advanced { now } else { before.active_at },
+        };
+        partitions.insert(statement.partition, state);
+    }
+
+    let frontier = watermark(settings, &partitions, statements, now)
+        .unwrap_or_else(|| clock_rate(settings, previous, now))
+        .max(previous.frontier)
+        .max(close_all.unwrap_or(EventTime::MIN));
+    let moved = frontier > previous.frontier;
+    let rested = previous.now == EventTime::MIN || now.since_ms(previous.now) >= settings.quiet_journal_ms;
+    let journal = progressed || (moved && (rested || close_all.is_some()));
+    let state = if journal { TimeState { now, frontier, partitions } } else { previous.clone() };
+    let hold_above = hold_above(settings, state.frontier, statements);
+    Decision { state, journal, hold_above }
+}
+
+/// The smallest watermark of the partitions that are not idle; `None` when all of them are, or there are
+/// none.
+fn watermark(
+    settings: &TimeSettings,
+    partitions: &BTreeMap<PartitionId, PartitionState>,
+    statements: &[Statement],
+    now: EventTime,
+) -> Option<EventTime> {
+    let idle = |partition: &PartitionId, state: &PartitionState| {
+        // Without a successful look at its end we do not know that there is nothing to wait for: the
+        // broker may be down, or we have not got to it.
+        let at_end = statements.iter().any(|s| s.partition == *partition && s.look == Some(s.position));
+        at_end && now.since_ms(state.active_at) >= settings.idle_timeout_ms
+    };
+    partitions
+        .iter()
+        .filter(|(partition, state)| !idle(partition, state))
+        .map(|(_, state)| state.largest.minus_ms(settings.bound_ms))
+        .min()
+}
+
+/// When all partitions are idle, time goes on at the clock's rate. A backfill that pauses for a minute
+/// thus loses a minute, and not the years between its data and today.
+fn clock_rate(settings: &TimeSettings, previous: &TimeState, now: EventTime) -> EventTime {
+    if previous.partitions.is_empty() || previous.now == EventTime::MIN {
+        return previous.frontier;
+    }
+    previous.frontier.plus_ms(now.since_ms(previous.now)).min(now.minus_ms(settings.bound_ms))
+}
+
+/// No partition runs far ahead of the frontier while another one has a backlog: otherwise the windows
+/// that it opens stay open until the other has caught up.
+fn hold_above(settings: &TimeSettings, frontier: EventTime, statements: &[Statement]) -> EventTime {
+    let behind = statements.iter().filter(|s| s.look.is_none_or(|end| end > s.position)).count();
+    if behind > 1 { frontier.plus_ms(settings.bound_ms + settings.lead_max_ms) } else { EventTime::MAX }
+}

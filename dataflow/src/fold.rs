@@ -1,0 +1,209 @@
+//! The host: one operator that runs the folds of several jobs over the same batches.
+//!
+//! A fold may take rows in as soon as the frontier of the epoch before is known; rows of later epochs
+//! are stashed. When the epoch is complete and its own frontier is known, every fold finishes it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tidegate_model::{Counts, EventTime, Ledger};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::{ParallelizationContract, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Scope, StreamVec};
+
+use crate::batch::{Batch, Position};
+use crate::control::Decided;
+use crate::epochs::Change;
+use crate::job::Batches;
+use crate::report::{DropReason, Dropped, Report};
+
+/// The part of a job that sees events. It keeps state per key of this worker.
+pub trait Fold: 'static {
+    /// What changes.
+    type Data: Clone + 'static;
+    /// How much it changes.
+    type Diff: Clone + 'static;
+
+    /// Takes rows of the current epoch in. What ended at or before `close_before` is late.
+    fn rows(&mut self, batch: &Batch, close_before: EventTime, tally: &mut Tally);
+
+    /// Ends the epoch; the changes that it made go to `out`.
+    fn finish(&mut self, decided: &Decided, tally: &mut Tally, out: &mut Vec<(Self::Data, Self::Diff)>);
+}
+
+/// What became of the events of an epoch, for one job.
+#[derive(Debug)]
+pub struct Tally {
+    job: &'static str,
+    /// The counts; `accepted` stays 0, for that is the source's to count.
+    pub counts: Counts,
+    dropped: Vec<Dropped>,
+}
+
+impl Tally {
+    fn new(job: &'static str) -> Self {
+        Self { job, counts: Counts::default(), dropped: Vec::new() }
+    }
+
+    /// A record is too late.
+    pub fn expire(&mut self, at: Position) {
+        self.counts.expired += 1;
+        self.drop(at, DropReason::Expired);
+    }
+
+    /// A record's value is outside the job's range.
+    pub fn reject(&mut self, at: Position) {
+        self.counts.rejected += 1;
+        self.drop(at, DropReason::Rejected);
+    }
+
+    fn drop(&mut self, at: Position, reason: DropReason) {
+        self.dropped.push(Dropped { at, job: self.job.to_owned(), reason });
+    }
+
+    fn take(&mut self) -> Option<Report> {
+        if self.counts == Counts::default() {
+            return None;
+        }
+        let mut ledger = Ledger::default();
+        ledger.add(self.job, std::mem::take(&mut self.counts));
+        Some(Report::Tally(ledger, std::mem::take(&mut self.dropped)))
+    }
+}
+
+/// A fold with the output that it owns.
+trait Hosted {
+    fn rows(&mut self, batch: &Batch, close_before: EventTime);
+    fn finish(&mut self, decided: &Decided, capability: &Capability<u64>) -> Option<Report>;
+}
+
+struct WithOutput<F: Fold> {
+    fold: F,
+    tally: Tally,
+    changes: Vec<(F::Data, F::Diff)>,
+    output: OutputBuilder<u64, CapacityContainerBuilder<Vec<Change<F::Data, F::Diff>>>>,
+}
+
+impl<F: Fold> Hosted for WithOutput<F> {
+    fn rows(&mut self, batch: &Batch, close_before: EventTime) {
+        self.fold.rows(batch, close_before, &mut self.tally);
+    }
+
+    fn finish(&mut self, decided: &Decided, capability: &Capability<u64>) -> Option<Report> {
+        self.fold.finish(decided, &mut self.tally, &mut self.changes);
+        if !self.changes.is_empty() {
+            let changes = self.changes.drain(..).map(|(data, diff)| (data, decided.epoch.0, diff));
+            self.output.activate().session(capability).give_iterator(changes);
+        }
+        self.tally.take()
+    }
+}
+
+/// Shows a callback everything that waits at an input, with its epoch.
+type Drain = Box<dyn FnMut(&mut dyn FnMut(u64, Arc<Batch>))>;
+
+/// Builds a host. Jobs are added one by one; each gets a stream of its changes.
+pub struct HostBuilder<'s> {
+    builder: OperatorBuilder<'s, u64>,
+    drain_batches: Drain,
+    decided: DecidedInput,
+    folds: Vec<Box<dyn Hosted>>,
+}
+
+type DecidedInput = timely::dataflow::operators::generic::InputHandleCore<
+    u64,
+    Vec<Decided>,
+    <Pipeline as ParallelizationContract<u64, Vec<Decided>>>::Puller,
+>;
+
+impl<'s> HostBuilder<'s> {
+    /// A host of `batches`, distributed by `pact`.
+    pub fn new<P>(
+        name: &str,
+        scope: Scope<'s, u64>,
+        batches: Batches<'s>,
+        pact: P,
+        decided: StreamVec<'s, u64, Decided>,
+    ) -> Self
+    where
+        P: ParallelizationContract<u64, Vec<(u64, Arc<Batch>)>>,
+        P::Puller: 'static,
+    {
+        let mut builder = OperatorBuilder::new(name.to_owned(), scope);
+        let mut batches = builder.new_input(batches, pact);
+        let decided = builder.new_input(decided, Pipeline);
+        let drain_batches: Drain = Box::new(move |show| {
+            batches.for_each(|time, batches| {
+                let epoch = *time.least().expect("a message has a time");
+                batches.drain(..).for_each(|(_, batch)| show(epoch, batch));
+            });
+        });
+        Self { builder, drain_batches, decided, folds: Vec::new() }
+    }
+
+    /// Adds the fold of `job`.
+    pub fn fold<F: Fold>(&mut self, job: &'static str, fold: F) -> StreamVec<'s, u64, Change<F::Data, F::Diff>> {
+        let (output, stream) = self.builder.new_output();
+        self.folds.push(Box::new(WithOutput {
+            fold,
+            tally: Tally::new(job),
+            changes: Vec::new(),
+            output: OutputBuilder::from(output),
+        }));
+        stream
+    }
+
+    /// Builds the operator; the stream reports what became of the events.
+    pub fn build(mut self) -> StreamVec<'s, u64, Report> {
+        let (reports_out, reports) = self.builder.new_output::<Vec<Report>>();
+        let mut reports_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(reports_out);
+        let reports_port = self.folds.len();
+        let (mut drain_batches, mut decided, mut folds) = (self.drain_batches, self.decided, self.folds);
+        self.builder.build(move |capabilities| {
+            drop(capabilities);
+            let mut stash: BTreeMap<u64, Vec<Arc<Batch>>> = BTreeMap::new();
+            let mut frontiers: BTreeMap<u64, (Decided, Vec<Capability<u64>>)> = BTreeMap::new();
+            let mut close_before = EventTime::MIN;
+            move |inputs| {
+                drain_batches(&mut |epoch, batch| stash.entry(epoch).or_default().push(batch));
+                decided.for_each(|time, decided| {
+                    for decided in decided.drain(..) {
+                        let retain = |port| time.retain_least(port).expect("a message has a time");
+                        frontiers.insert(decided.epoch.0, (decided, (0..=reports_port).map(retain).collect()));
+                    }
+                });
+                loop {
+                    let next = stash.keys().next().into_iter().chain(frontiers.keys().next()).min();
+                    let Some(&epoch) = next else { break };
+                    // While an earlier frontier may still come, what is late is not known.
+                    if inputs[1].less_than(&epoch) {
+                        break;
+                    }
+                    if let Some(batches) = stash.get_mut(&epoch) {
+                        for batch in batches.drain(..) {
+                            folds.iter_mut().for_each(|fold| fold.rows(&batch, close_before));
+                        }
+                    }
+                    if inputs[0].less_equal(&epoch) || !frontiers.contains_key(&epoch) {
+                        break;
+                    }
+                    stash.remove(&epoch);
+                    let (decided, capabilities) = frontiers.remove(&epoch).expect("looked up above");
+                    debug_assert_eq!(decided.close_before, close_before, "frontiers come in order");
+                    let mut reports: Vec<_> = folds
+                        .iter_mut()
+                        .zip(&capabilities)
+                        .filter_map(|(fold, capability)| fold.finish(&decided, capability))
+                        .collect();
+                    let capability = &capabilities[reports_port];
+                    reports_out.activate().session(capability).give_iterator(reports.drain(..));
+                    close_before = decided.close_to;
+                }
+            }
+        });
+        reports
+    }
+}

@@ -1,0 +1,79 @@
+//! Gathers everything that the workers report of an epoch on worker 0, and hands complete epochs on.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Scope, operators::Capability};
+
+use crate::frontier::Settled;
+use crate::graph::Results;
+use crate::report::{EpochResult, Report};
+
+/// Puts complete epochs, in order, into `results`.
+pub(crate) fn gather<'s>(
+    scope: Scope<'s, u64>,
+    reports: StreamVec<'s, u64, Report>,
+    settled: StreamVec<'s, u64, Settled>,
+    provisional_rows_max: usize,
+    results: Rc<Results>,
+) {
+    let mut builder = OperatorBuilder::new("Gather".to_owned(), scope);
+    let mut reports = builder.new_input(reports, Exchange::new(|_: &Report| 0));
+    let mut settled = builder.new_input(settled, Pipeline);
+    builder.build(move |capabilities: Vec<Capability<u64>>| {
+        drop(capabilities);
+        let mut pending: BTreeMap<u64, Vec<Report>> = BTreeMap::new();
+        let mut complete: BTreeMap<u64, Settled> = BTreeMap::new();
+        move |frontiers| {
+            reports.for_each(|time, reports| {
+                let epoch = *time.least().expect("a message has a time");
+                pending.entry(epoch).or_default().append(reports);
+            });
+            settled.for_each(|_, settled| {
+                complete.extend(settled.drain(..).map(|settled| (settled.epoch.0, settled)));
+            });
+            while let Some(entry) = complete.first_entry() {
+                if frontiers[0].less_equal(entry.key()) {
+                    break;
+                }
+                let (epoch, settled) = entry.remove_entry();
+                let reports = pending.remove(&epoch).unwrap_or_default();
+                results.complete.borrow_mut().push_back(result(settled, reports, provisional_rows_max));
+            }
+        }
+    });
+}
+
+/// Puts one epoch together. Sorting makes its bytes the same for any number of workers.
+fn result(settled: Settled, reports: Vec<Report>, provisional_rows_max: usize) -> EpochResult {
+    let mut result = EpochResult {
+        epoch: settled.epoch,
+        commit: settled.commit,
+        now: settled.state.now,
+        close_to: settled.state.frontier,
+        partitions: settled.state.partitions,
+        ledger: tidegate_model::Ledger::default(),
+        rows: Vec::new(),
+        provisional: Vec::new(),
+        dropped: Vec::new(),
+    };
+    for report in reports {
+        match report {
+            Report::Rows(mut rows) => result.rows.append(&mut rows),
+            Report::Provisional(mut rows) => result.provisional.append(&mut rows),
+            Report::Tally(ledger, mut dropped) => {
+                result.ledger.merge(&ledger);
+                result.dropped.append(&mut dropped);
+            }
+        }
+    }
+    // Each worker's rows came sorted, so this merges runs.
+    result.rows.sort();
+    result.provisional.sort();
+    result.provisional.truncate(provisional_rows_max);
+    result.dropped.sort();
+    result
+}

@@ -1,0 +1,82 @@
+//! Hashes of users and sessions under the deployment's secret key, and where they live.
+//!
+//! A hash decides which worker keeps a user's state, so it must come out the same in every process of a
+//! deployment and after every restart: `SipHash-1-3` with a journaled key does. Nobody outside can make
+//! users collide without the key.
+
+use std::hash::Hasher;
+
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+
+/// Number of groups that keys are divided into; a group is the unit that moves between workers.
+pub const KEY_GROUPS: u64 = 256;
+
+/// The deployment's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HashKey(pub u64, pub u64);
+
+impl HashKey {
+    /// The hash of a string.
+    pub fn hash(self, text: &str) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write(text.as_bytes());
+        hasher.finish()
+    }
+}
+
+/// The worker, of `workers`, that keeps the state of a hash. It uses bits 40 to 47, which hash tables,
+/// taking the lowest and the highest ones, do not.
+#[allow(clippy::cast_possible_truncation, reason = "the group is below 256")]
+pub fn worker_of(hash: u64, workers: usize) -> usize {
+    let group = (hash >> 40) % KEY_GROUPS;
+    group as usize * workers / 256
+}
+
+/// Hands a hash that already is one on to a hash table.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Prehashed(u64);
+
+impl Hasher for Prehashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Only whole numbers are hashed; this keeps the trait's contract for anything else.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = self.0.rotate_left(32) ^ hash;
+    }
+}
+
+/// A map by hashes. Its order of iteration is fixed by its content's history and must not reach a row.
+pub type HashedMap<K, V> =
+    hashbrown::HashMap<K, V, std::hash::BuildHasherDefault<Prehashed>>;
+/// A set of hashes.
+pub type HashedSet = hashbrown::HashSet<u64, std::hash::BuildHasherDefault<Prehashed>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_group_has_a_worker_and_groups_stay_whole_when_workers_double() {
+        for group in 0..KEY_GROUPS {
+            let hash = group << 40;
+            let (two, four) = (worker_of(hash, 2), worker_of(hash, 4));
+            assert!(two < 2 && four < 4);
+            assert_eq!(four / 2, two);
+        }
+    }
+
+    #[test]
+    fn hashes_depend_on_the_key_and_never_change() {
+        assert_eq!(HashKey(1, 2).hash("user-1"), HashKey(1, 2).hash("user-1"));
+        assert_ne!(HashKey(1, 2).hash("user-1"), HashKey(1, 3).hash("user-1"));
+    }
+}

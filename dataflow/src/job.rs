@@ -1,0 +1,105 @@
+//! What a job is, and the registry of those there are.
+//!
+//! A new job is one file in `jobs/` and one line in [`all`]. Its topic, its table and its keys follow
+//! from its row type.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tidegate_model::event::Fields;
+use tidegate_model::row::SessionMetrics;
+use tidegate_model::{EventTime, Schema};
+use tidegate_model::binding::Definition;
+use timely::dataflow::{Scope, StreamVec};
+
+use crate::batch::Batch;
+use crate::control::Decided;
+use crate::epochs::Change;
+use crate::fold::HostBuilder;
+use crate::jobs::{EventAggregator, PerformanceTracker, SessionOverview, SessionTracker};
+use crate::report::Report;
+use crate::settings::JobSettings;
+
+/// Batches, each with the worker that keeps its users.
+pub type Batches<'s> = StreamVec<'s, u64, (u64, Arc<Batch>)>;
+
+/// A job.
+pub trait Job {
+    /// Its name, in the ledger and in headers.
+    fn name(&self) -> &'static str;
+
+    /// The rows that it makes.
+    fn schema(&self) -> &'static Schema;
+
+    /// The fields of events that it needs.
+    fn fields(&self) -> Fields;
+
+    /// Whether it reads events, and so has a ledger; a derived job reads other jobs' rows.
+    fn reads_events(&self) -> bool {
+        true
+    }
+
+    /// What decides its rows.
+    fn definition(&self) -> Definition;
+
+    /// When everything is closed that an event at `time` can have opened.
+    fn closed_at(&self, time: EventTime) -> EventTime;
+
+    /// Adds its operators to the graph.
+    fn build(&self, graph: &mut Building<'_, '_>);
+}
+
+/// The graph while the jobs are added to it.
+pub struct Building<'a, 's> {
+    /// The scope.
+    pub scope: Scope<'s, u64>,
+    /// The operator that runs the folds of all jobs that are keyed by user: one exchange for all.
+    pub by_user: &'a mut HostBuilder<'s>,
+    /// The operator that runs folds over the batches where they were read.
+    pub local: &'a mut HostBuilder<'s>,
+    /// The frontier of each epoch.
+    pub decided: StreamVec<'s, u64, Decided>,
+    /// The changes of session rows, once `SessionTracker` is built.
+    pub sessions: Option<StreamVec<'s, u64, Change<SessionMetrics>>>,
+    /// Reports of rows.
+    pub reports: Vec<StreamVec<'s, u64, Report>>,
+}
+
+/// Every job there is, in the order in which they are built: a derived one after what it derives from.
+pub fn all(settings: &JobSettings) -> Vec<Box<dyn Job>> {
+    vec![
+        Box::new(EventAggregator::new(settings)),
+        Box::new(SessionTracker::new(settings)),
+        Box::new(SessionOverview::new(settings)),
+        Box::new(PerformanceTracker::new(settings)),
+    ]
+}
+
+/// The definitions of all jobs, by name.
+pub fn definitions(settings: &JobSettings) -> BTreeMap<String, Definition> {
+    all(settings).iter().map(|job| (job.name().to_owned(), job.definition())).collect()
+}
+
+/// The fields of events that any job needs.
+pub fn fields(settings: &JobSettings) -> Fields {
+    all(settings).iter().fold(Fields::TIMESTAMP | Fields::USER_ID, |fields, job| fields | job.fields())
+}
+
+/// When everything is closed that events up to some time can have opened.
+pub(crate) fn all_closed_at(settings: &JobSettings) -> Rc<dyn Fn(EventTime) -> EventTime> {
+    let jobs = all(settings);
+    Rc::new(move |time| {
+        if time == EventTime::MIN {
+            return time;
+        }
+        jobs.iter().map(|job| job.closed_at(time)).max().unwrap_or(time)
+    })
+}
+
+pub(crate) fn definition(settings: &[(&str, String)]) -> Definition {
+    let row_version = ("row_version", "1".to_owned());
+    let hash = ("hash", "siphash-1-3, 64 bits".to_owned());
+    let settings = settings.iter().cloned().chain([row_version, hash]);
+    Definition { settings: settings.map(|(name, value)| (name.to_owned(), value)).collect() }
+}

@@ -1,0 +1,193 @@
+//! The sessions of one user and session id, and how records are judged.
+//!
+//! With `W` a session's last event plus the gap, the session is *open* while `W > F`. A component (a
+//! maximal set of sessions and records of one epoch of which neighbours are at most the gap apart) is
+//! - on time when it is open at `F` of the epoch before;
+//! - late, but within the allowed lateness `L`, when `W + L > F`: it corrects what was said;
+//! - expired otherwise; its records are dropped, and closed sessions in it stay as they are.
+//!
+//! A record that would be on time alone, or that touches an open session, makes its component on time
+//! whatever else arrives. So it may be added at once, in any order; only the others have to wait for
+//! the epoch's end.
+
+use smallvec::SmallVec;
+use tidegate_model::{DeviceCategory, EventTime};
+
+use crate::batch::Position;
+
+/// What decides sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rules {
+    pub(super) gap_ms: i64,
+    pub(super) lateness_ms: i64,
+}
+
+impl Rules {
+    /// When a session whose last event was at `last` closes.
+    pub(super) fn closes_at(self, last: EventTime) -> EventTime {
+        last.plus_ms(self.gap_ms)
+    }
+
+    /// Whether a component that closes at `closes_at` still counts.
+    pub(super) fn accepts(self, last: EventTime, close_before: EventTime) -> bool {
+        self.closes_at(last).plus_ms(self.lateness_ms) > close_before
+    }
+
+    /// When a closed session is forgotten: no record that counts can touch it any more. Without
+    /// lateness that is at once, and a record that touches it opens a new session, as in Flink.
+    fn forgotten_at(self, last: EventTime) -> EventTime {
+        if self.lateness_ms == 0 {
+            return self.closes_at(last);
+        }
+        last.plus_ms(2 * self.gap_ms + self.lateness_ms)
+    }
+}
+
+/// A session, or a part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Session {
+    pub(super) start: EventTime,
+    pub(super) last: EventTime,
+    pub(super) pages: u64,
+    pub(super) device: DeviceCategory,
+    /// Whether its row stands in the table.
+    pub(super) emitted: bool,
+}
+
+impl Session {
+    fn touches(&self, other: &Self, gap_ms: i64) -> bool {
+        self.start <= other.last.plus_ms(gap_ms) && other.start <= self.last.plus_ms(gap_ms)
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.start = self.start.min(other.start);
+        self.last = self.last.max(other.last);
+        self.pages += other.pages;
+        self.device = self.device.max(other.device);
+    }
+}
+
+/// A record in doubt, as a session of one page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubtful {
+    pub(super) session: Session,
+    pub(super) at: Position,
+}
+
+/// Session id and user id in one allocation.
+#[derive(Debug)]
+pub(super) struct Names {
+    text: Box<str>,
+    split: usize,
+}
+
+impl Names {
+    pub(super) fn pair(&self) -> (&str, &str) {
+        self.text.split_at(self.split)
+    }
+}
+
+/// Disjoint sessions, further than the gap from each other; mostly one.
+#[derive(Debug, Default)]
+pub(super) struct Sessions(SmallVec<[Session; 1]>);
+
+impl Sessions {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a session and merges it with those that it touches. `taken` is shown each of them whose row
+    /// stands, for the row does not stand any longer.
+    pub(super) fn add(&mut self, session: Session, gap_ms: i64, mut taken: impl FnMut(&Session)) {
+        if let [only] = &mut self.0[..] {
+            if !only.emitted && only.touches(&session, gap_ms) {
+                only.absorb(&session);
+                return;
+            }
+        }
+        let mut merged = session;
+        self.0.retain(|other| {
+            // To touch any part is to touch the whole: the others are further than the gap from each
+            // other, so what is absorbed here cannot bring a new neighbour into reach.
+            let touches = other.touches(&session, gap_ms);
+            if touches {
+                if other.emitted {
+                    taken(other);
+                }
+                merged.absorb(other);
+            }
+            !touches
+        });
+        merged.emitted = false;
+        self.0.push(merged);
+    }
+
+    /// Closes what `close_to` closes, and forgets what can be forgotten. `closed` is shown each session
+    /// whose row is due.
+    pub(super) fn close(&mut self, rules: Rules, close_to: EventTime, mut closed: impl FnMut(&Session)) {
+        self.0.retain(|session| {
+            if !session.emitted && rules.closes_at(session.last) <= close_to {
+                session.emitted = true;
+                closed(session);
+            }
+            rules.forgotten_at(session.last) > close_to
+        });
+    }
+}
+
+/// Everything there is of one key.
+#[derive(Debug)]
+pub(super) struct KeySessions {
+    pub(super) names: Names,
+    /// When the key is looked at next.
+    pub(super) timer: EventTime,
+    pub(super) sessions: Sessions,
+}
+
+/// Records in doubt that belong together, directly or through sessions.
+pub(super) struct Component<'a> {
+    pub(super) records: Vec<&'a Doubtful>,
+    /// The last event of the component.
+    pub(super) last: EventTime,
+}
+
+impl KeySessions {
+    pub(super) fn new(session_id: &str, user_id: &str) -> Self {
+        let names = Names { text: format!("{session_id}{user_id}").into(), split: session_id.len() };
+        Self { names, timer: EventTime::MAX, sessions: Sessions::default() }
+    }
+
+    /// Whether `one` touches a session that was open at `close_before`.
+    pub(super) fn touches_open(&self, one: &Session, rules: Rules, close_before: EventTime) -> bool {
+        let sessions = &self.sessions.0;
+        sessions.iter().any(|own| rules.closes_at(own.last) > close_before && own.touches(one, rules.gap_ms))
+    }
+
+    /// When the first of the sessions closes or can be forgotten.
+    pub(super) fn due(&self, rules: Rules) -> EventTime {
+        let due = |session: &Session| {
+            if session.emitted { rules.forgotten_at(session.last) } else { rules.closes_at(session.last) }
+        };
+        self.sessions.0.iter().map(due).min().unwrap_or(EventTime::MAX)
+    }
+
+    /// Divides `records`, sorted by time, into components with the sessions that there are.
+    pub(super) fn components<'a>(&self, records: &[&'a Doubtful], gap_ms: i64) -> Vec<Component<'a>> {
+        let sessions = self.sessions.0.iter().map(|session| (*session, None));
+        let records = records.iter().map(|record| (record.session, Some(*record)));
+        let mut parts: Vec<_> = sessions.chain(records).collect();
+        parts.sort_by_key(|(part, _)| part.start);
+        let mut components: Vec<Component<'a>> = Vec::new();
+        for (part, record) in parts {
+            match components.last_mut() {
+                Some(open) if part.start <= open.last.plus_ms(gap_ms) => {
+                    open.last = open.last.max(part.last);
+                    open.records.extend(record);
+                }
+                _ => components.push(Component { records: record.into_iter().collect(), last: part.last }),
+            }
+        }
+        components.retain(|component| !component.records.is_empty());
+        components
+    }
+}

@@ -1,0 +1,180 @@
+//! Windowed views: small aggregates by window, kept as differential collections.
+//!
+//! What comes in are changes of partial aggregates, from every worker and in any epoch. Differential
+//! sums them and turns each change of a sum into a retraction and an addition. The [`gate`] lets a
+//! window's row out when it is final, and what changes afterwards as corrections, until the window's
+//! horizon. One epoch later [`retire`] takes the window out of the collection again: state is freed by
+//! retraction, and such a retraction is no correction, so the gate drops changes beyond the horizon.
+
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included};
+
+use differential_dataflow::difference::{Abelian, Semigroup};
+use differential_dataflow::hashable::Hashable;
+use differential_dataflow::operators::CountTotal;
+use differential_dataflow::{AsCollection, ExchangeData};
+use tidegate_model::{EventTime, MetricRow, Op};
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+
+use crate::control::Decided;
+use crate::epochs::{Change, per_epoch};
+use crate::report::{OutRow, Report};
+
+/// What a view knows of its windows.
+pub trait Windowed: Clone + 'static {
+    /// Names a row; contains its window.
+    type Key: ExchangeData + Hashable;
+    /// What the row is made of.
+    type Value: Clone + PartialEq + 'static;
+    /// The row.
+    type Row: MetricRow;
+
+    /// Whether provisional rows are wanted.
+    const PROVISIONAL: bool;
+
+    /// The window's row is final when the frontier has come here.
+    fn final_at(&self, key: &Self::Key) -> EventTime;
+
+    /// How long a final row may still be corrected; the window's horizon is so much after `final_at`.
+    fn grace_ms(&self) -> i64;
+
+    /// The row, from what it is made of.
+    fn row(&self, key: &Self::Key, value: &Self::Value) -> Self::Row;
+}
+
+/// The rows of a view whose value is the sum of all changes.
+pub(crate) fn summed_view<'s, W>(
+    name: &str,
+    changes: StreamVec<'s, u64, Change<W::Key, W::Value>>,
+    decided: StreamVec<'s, u64, Decided>,
+    view: &W,
+) -> StreamVec<'s, u64, Report>
+where
+    W: Windowed,
+    W::Value: ExchangeData + Semigroup + Abelian,
+{
+    let sums = retire(name, changes, decided.clone(), view.clone()).as_collection().count_total();
+    gate(name, sums.inner, decided, view.clone())
+}
+
+/// Passes changes on, and one epoch after a window's horizon takes all of them back.
+fn retire<'s, W>(
+    name: &str,
+    changes: StreamVec<'s, u64, Change<W::Key, W::Value>>,
+    decided: StreamVec<'s, u64, Decided>,
+    view: W,
+) -> StreamVec<'s, u64, Change<W::Key, W::Value>>
+where
+    W: Windowed,
+    W::Value: ExchangeData + Semigroup + Abelian,
+{
+    let mut sums: BTreeMap<(EventTime, W::Key), W::Value> = BTreeMap::new();
+    let pact = Exchange::new(|(key, _, _): &Change<W::Key, W::Value>| key.hashed().into());
+    per_epoch(&format!("{name}: retire"), changes, pact, decided, move |decided, changes, out| {
+        let epoch = decided.epoch.0;
+        for (key, change) in changes {
+            let horizon = view.final_at(&key).plus_ms(view.grace_ms());
+            debug_assert!(horizon > decided.close_before, "folds change nothing beyond the horizon");
+            sums.entry((horizon, key.clone()))
+                .and_modify(|sum| sum.plus_equals(&change))
+                .or_insert_with(|| change.clone());
+            out.push((key, epoch, change));
+        }
+        while let Some(oldest) = sums.first_entry() {
+            if oldest.key().0 > decided.close_before {
+                break;
+            }
+            let ((_, key), mut sum) = oldest.remove_entry();
+            sum.negate();
+            out.push((key, epoch, sum));
+        }
+    })
+}
+
+/// A window at the gate.
+struct Held<V> {
+    value: Option<V>,
+    /// What the last row said, if the row stands.
+    emitted: Option<V>,
+}
+
+impl<V: Clone + PartialEq> Held<V> {
+    /// What has to be said now that the row is final, if anything.
+    fn emit(&mut self) -> Option<(V, Op)> {
+        if self.emitted == self.value {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.emitted, self.value.clone());
+        match (before, self.value.clone()) {
+            (None, Some(value)) => Some((value, Op::Final)),
+            (Some(_), Some(value)) => Some((value, Op::Correct)),
+            (Some(before), None) => Some((before, Op::Retract)),
+            (None, None) => None,
+        }
+    }
+}
+
+/// Turns changes of values into rows. The changes of a key must all arrive at one worker.
+pub(crate) fn gate<'s, W: Windowed>(
+    name: &str,
+    changes: StreamVec<'s, u64, Change<(W::Key, W::Value)>>,
+    decided: StreamVec<'s, u64, Decided>,
+    view: W,
+) -> StreamVec<'s, u64, Report> {
+    // Ordered by finality, so that an epoch looks only at windows that become final in it.
+    let mut held: BTreeMap<EventTime, BTreeMap<W::Key, Held<W::Value>>> = BTreeMap::new();
+    per_epoch(&format!("{name}: rows"), changes, Pipeline, decided, move |decided, mut changes, out| {
+        let (mut rows, mut provisional) = (Vec::new(), Vec::new());
+        // An addition overwrites what the retraction beside it took away.
+        changes.sort_by_key(|(_, diff)| *diff);
+        let mut touched = Vec::with_capacity(changes.len());
+        for ((key, value), diff) in changes {
+            let final_at = view.final_at(&key);
+            if final_at.plus_ms(view.grace_ms()) <= decided.close_before {
+                continue;
+            }
+            let windows = held.entry(final_at).or_default();
+            let window = windows.entry(key.clone()).or_insert(Held { value: None, emitted: None });
+            window.value = (diff > 0).then_some(value);
+            touched.push((final_at, key));
+        }
+        touched.sort();
+        touched.dedup();
+
+        let newly_final = (Excluded(decided.close_before), Included(decided.close_to));
+        if decided.close_before < decided.close_to {
+            for (key, window) in held.range_mut(newly_final).flat_map(|(_, windows)| windows) {
+                rows.extend(window.emit().map(|(value, op)| (view.row(key, &value), op)));
+            }
+        }
+        for (final_at, key) in &touched {
+            let Some(window) = held.get_mut(final_at).and_then(|windows| windows.get_mut(key)) else { continue };
+            if *final_at <= decided.close_before {
+                rows.extend(window.emit().map(|(value, op)| (view.row(key, &value), op)));
+            } else if W::PROVISIONAL && decided.provisional && *final_at > decided.close_to {
+                provisional.extend(window.value.as_ref().map(|value| (view.row(key, value), Op::Final)));
+            }
+            if window.value.is_none() && window.emitted.is_none() {
+                held.get_mut(final_at).expect("just found").remove(key);
+            }
+        }
+        while let Some(oldest) = held.first_entry() {
+            if oldest.key().plus_ms(view.grace_ms()) > decided.close_to {
+                break;
+            }
+            oldest.remove();
+        }
+        if decided.emit {
+            out.extend(report(rows, Report::Rows));
+            out.extend(report(provisional, Report::Provisional));
+        }
+    })
+}
+
+/// Serialises rows where they are made, sorted. Nothing where there are none.
+pub(crate) fn report<R: MetricRow>(rows: Vec<(R, Op)>, kind: fn(Vec<OutRow>) -> Report) -> Option<Report> {
+    let mut rows: Vec<_> = rows.iter().map(|(row, op)| OutRow::new(row, *op)).collect();
+    rows.sort();
+    (!rows.is_empty()).then(|| kind(rows))
+}

@@ -1,0 +1,73 @@
+//! Why a run ended before it should have.
+
+use tidegate_log::journal::JournalError;
+use tidegate_log::{CommitError, ReadError};
+use tidegate_model::{Epoch, Offset, PartitionId};
+
+/// Why a run cannot begin, or ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The journal cannot be read.
+    #[error("the journal cannot be recovered")]
+    Journal(#[from] JournalError),
+    /// The log of events cannot be read.
+    #[error("the log of events cannot be read")]
+    Read(#[from] ReadError),
+    /// The settings of a job are not those that its rows were made with.
+    #[error(
+        "job {job} was run with {setting} = {journaled}, and is now configured with {configured}: its \
+         rows would not be those of the windows that are open; set it back, or start with an empty data \
+         directory"
+    )]
+    DefinitionChanged {
+        /// The job.
+        job: String,
+        /// The setting that differs.
+        setting: String,
+        /// What the journal says.
+        journaled: String,
+        /// What the configuration says.
+        configured: String,
+    },
+    /// The journal speaks of events that the log does not hold.
+    #[error(
+        "epoch {epoch} reads partition {partition} up to offset {bound}, but the log holds offsets \
+         {start} to {end} (exclusive) of it: the log was cut off or replaced; restore it"
+    )]
+    EventsMissing {
+        /// The epoch.
+        epoch: Epoch,
+        /// The partition.
+        partition: PartitionId,
+        /// The offset that the journal names.
+        bound: Offset,
+        /// The oldest offset there is.
+        start: Offset,
+        /// The end.
+        end: Offset,
+    },
+    /// The journal contradicts itself.
+    #[error("the journal is damaged: {reason}")]
+    JournalDamaged {
+        /// What does not fit.
+        reason: String,
+    },
+    /// The commit failed in a way that only a restart can clear up.
+    #[error("epoch {epoch} could not be committed")]
+    Commit {
+        /// The first epoch of the commit.
+        epoch: Epoch,
+        /// What the log said.
+        #[source]
+        error: CommitError,
+    },
+    /// A worker could not be started.
+    #[error("cannot start {workers} workers: {reason}")]
+    Workers {
+        /// How many.
+        workers: usize,
+        /// What the system said.
+        reason: String,
+    },
+}

@@ -1,0 +1,195 @@
+//! When epochs end, and what the next one reads: worker 0's side of the control stream.
+//!
+//! A state machine without I/O: it is told the time and how far the others have come, and says which
+//! tick to send. A tick that ends an epoch also says how the next one is read, so an epoch ends only
+//! when the next is known.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tidegate_dataflow::control::{Close, Journaled, Plan, Reading, Tick};
+use tidegate_dataflow::decide::TimeState;
+use tidegate_model::{Epoch, EventTime, Offset, PartitionId};
+
+use crate::recovery::{Recovery, ReplayEpoch};
+
+/// Epochs of replay, or of a bounded run, that may be under way at once.
+const EPOCHS_UNDER_WAY_MAX: u64 = 8;
+
+/// What follows the replay.
+#[derive(Clone, Debug)]
+pub enum Script {
+    /// Epochs are cut by the clock.
+    Live,
+    /// Epochs are cut by whoever writes the log, and the input ends.
+    Bounded(Cuts),
+}
+
+/// Where one epoch of a bounded run ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The end of each partition (exclusive).
+    pub ends: BTreeMap<PartitionId, Offset>,
+    /// The clock of the input: how far it has come.
+    pub now: EventTime,
+    /// Whether the input ends here.
+    pub last: bool,
+}
+
+/// Hands cuts from the one who writes the log to worker 0.
+#[derive(Clone, Debug, Default)]
+pub struct Cuts(Arc<Mutex<VecDeque<Cut>>>);
+
+impl Cuts {
+    /// Adds a cut; its records must be durable. Wake worker 0 afterwards.
+    pub fn push(&self, cut: Cut) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(cut);
+    }
+
+    fn pop(&self) -> Option<Cut> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+/// What the pace is made from at each step.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// The clock.
+    pub now: EventTime,
+    /// The newest epoch that is complete.
+    pub complete: Epoch,
+    /// Complete epochs that wait for their commit.
+    pub uncommitted: usize,
+    /// Whether the run is to end.
+    pub stop: bool,
+}
+
+/// An epoch that has begun.
+enum Open {
+    /// The first epoch, in which nothing is read.
+    Recover,
+    Replay(ReplayEpoch),
+    Live { since: EventTime },
+    Cut(Cut),
+}
+
+/// Makes ticks.
+pub struct Pace {
+    script: Script,
+    tick_ms: i64,
+    uncommitted_epochs_max: usize,
+    replay: VecDeque<ReplayEpoch>,
+    /// The first epoch after the replay.
+    next_new: Epoch,
+    open: Option<(Epoch, Open)>,
+    /// Epochs whose tick was sent and which are not complete.
+    sent: VecDeque<Epoch>,
+    recovered: TimeState,
+}
+
+impl Pace {
+    /// The pace of a run that starts from `recovery`.
+    pub fn new(recovery: &Recovery, script: Script, tick_ms: i64, uncommitted_epochs_max: usize) -> Self {
+        let replay: VecDeque<_> = recovery.replay.iter().cloned().collect();
+        let recovered = if replay.is_empty() { recovery.time.clone() } else { TimeState::default() };
+        let mut pace = Self {
+            script,
+            tick_ms,
+            uncommitted_epochs_max,
+            replay,
+            next_new: recovery.next,
+            open: None,
+            sent: VecDeque::new(),
+            recovered,
+        };
+        pace.open = Some((pace.first(), Open::Recover));
+        pace
+    }
+
+    /// The epoch in which nothing is read: the one before the first that is.
+    pub fn first(&self) -> Epoch {
+        let first = self.replay.front().map_or(self.next_new, |bound| bound.epoch);
+        Epoch(first.0 - 1)
+    }
+
+    /// Whether the last tick has been sent.
+    pub fn ended(&self) -> bool {
+        self.open.is_none()
+    }
+
+    /// How long nothing is due, as far as the clock decides it.
+    pub fn rest(&self, now: EventTime) -> Duration {
+        match &self.open {
+            Some((_, Open::Live { since })) => {
+                let due = since.plus_ms(self.tick_ms);
+                Duration::from_millis(u64::try_from(due.since_ms(now)).unwrap_or(0).max(1))
+            }
+            _ => Duration::from_secs(1),
+        }
+    }
+
+    /// The tick to send now, if there is one. Call again until there is none.
+    pub fn step(&mut self, facts: Facts) -> Option<Tick> {
+        while self.sent.front().is_some_and(|epoch| *epoch <= facts.complete) {
+            self.sent.pop_front();
+        }
+        if self.sent.len() as u64 >= EPOCHS_UNDER_WAY_MAX {
+            return None;
+        }
+        let (epoch, open) = self.open.as_ref()?;
+        let epoch = *epoch;
+        let due = match open {
+            Open::Live { since } => {
+                let waited_ms = facts.now.since_ms(*since);
+                // A clock that was set back must not stop the ticks.
+                let rested = waited_ms >= self.tick_ms || waited_ms < 0;
+                facts.stop || (rested && facts.uncommitted < self.uncommitted_epochs_max)
+            }
+            _ => true,
+        };
+        if !due {
+            return None;
+        }
+        let ending = matches!(open, Open::Cut(Cut { last: true, .. }))
+            || (facts.stop && matches!(open, Open::Live { .. } | Open::Recover));
+        let next = if ending { None } else { Some(self.begin_next(epoch, facts.now)?) };
+        let (_, open) = self.open.take().expect("looked at above");
+        let (now, close) = match open {
+            Open::Recover => {
+                let state = self.recovered.clone();
+                let journaled = Journaled { close_to: state.frontier, partitions: state.partitions };
+                (state.now, Close::Journaled(journaled))
+            }
+            Open::Replay(bound) => (bound.now, Close::Journaled(bound.journaled)),
+            Open::Live { .. } => (facts.now, Close::Decide),
+            Open::Cut(cut) if cut.last => (cut.now, Close::DecideAndCloseAll),
+            Open::Cut(cut) => (cut.now, Close::Decide),
+        };
+        let plan = next.as_ref().map(|(epoch, open)| Plan { epoch: *epoch, reading: reading(open) });
+        self.open = next;
+        self.sent.push_back(epoch);
+        Some(Tick { ends: epoch, now, close, next: plan })
+    }
+
+    /// What comes after `epoch`, when it is known.
+    fn begin_next(&mut self, epoch: Epoch, now: EventTime) -> Option<(Epoch, Open)> {
+        if let Some(bound) = self.replay.pop_front() {
+            return Some((bound.epoch, Open::Replay(bound)));
+        }
+        let next = epoch.next().max(self.next_new);
+        match &self.script {
+            Script::Live => Some((next, Open::Live { since: now })),
+            Script::Bounded(cuts) => cuts.pop().map(|cut| (next, Open::Cut(cut))),
+        }
+    }
+}
+
+fn reading(open: &Open) -> Reading {
+    match open {
+        Open::Recover => Reading::UpTo(BTreeMap::new()),
+        Open::Replay(bound) => Reading::UpTo(bound.ends()),
+        Open::Live { .. } => Reading::Live,
+        Open::Cut(cut) => Reading::UpTo(cut.ends.clone()),
+    }
+}

@@ -1,0 +1,183 @@
+//! The threads of a run: timely's workers, and one that commits.
+
+mod commit_thread;
+mod worker;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+use tidegate_log::{EventReader, Journal};
+use timely::scheduling::SyncActivator;
+
+use crate::clock::Clock;
+use crate::committer::Committer;
+use crate::config::RunnerConfig;
+use crate::error::RunError;
+use crate::pace::Script;
+use crate::recovery::Recovery;
+use crate::status::Status;
+
+/// What a run is made of.
+pub struct Parts<J, F> {
+    /// Its configuration.
+    pub config: RunnerConfig,
+    /// Where it starts from.
+    pub recovery: Recovery,
+    /// The journal that the recovery was read from.
+    pub journal: J,
+    /// Opens a reader of events: one for each worker and one for the committer.
+    pub open_reader: F,
+    /// What follows the replay.
+    pub script: Script,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A run under way.
+pub struct Running {
+    control: Arc<Control>,
+    workers: JoinHandle<Result<(), RunError>>,
+    committer: JoinHandle<()>,
+    failures: mpsc::Receiver<RunError>,
+}
+
+/// What the threads of a run share.
+pub(crate) struct Control {
+    pub(crate) status: Status,
+    /// The newest epoch that no source waits for any more.
+    pub(crate) released: Arc<AtomicU64>,
+    pub(crate) uncommitted: AtomicUsize,
+    pub(crate) stop: AtomicBool,
+    /// Set when the run ends before its time: everything is dropped where it stands.
+    pub(crate) abort: AtomicBool,
+    wakers: Mutex<Vec<SyncActivator>>,
+}
+
+impl Control {
+    /// Wakes every source.
+    pub(crate) fn wake(&self) {
+        for waker in self.wakers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            // A worker that is gone needs no waking.
+            let _ = waker.activate();
+        }
+    }
+
+    pub(crate) fn register(&self, waker: SyncActivator) {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(waker);
+    }
+
+    pub(crate) fn abort(&self) {
+        self.abort.store(true, Ordering::Release);
+        self.wake();
+    }
+}
+
+/// Ends the run with an error.
+#[derive(Clone)]
+pub(crate) struct Failures {
+    sender: mpsc::Sender<RunError>,
+    control: Arc<Control>,
+}
+
+impl Failures {
+    pub(crate) fn fail(&self, error: RunError) {
+        // The receiver is gone only when nobody waits for the run any more.
+        let _ = self.sender.send(error);
+        self.control.abort();
+    }
+}
+
+/// A handle that wakes a run from outside: after a cut was pushed, say.
+#[derive(Clone)]
+pub struct Waker(Arc<Control>);
+
+impl Waker {
+    /// Wakes the run.
+    pub fn wake(&self) {
+        self.0.wake();
+    }
+}
+
+/// Starts a run.
+///
+/// # Errors
+/// When a reader cannot be opened or a thread cannot be started.
+pub fn start<J, R, F>(parts: Parts<J, F>) -> Result<Running, RunError>
+where
+    J: Journal + 'static,
+    R: EventReader + 'static,
+    F: Fn() -> R,
+{
+    let Parts { config, recovery, journal, open_reader, script, clock } = parts;
+    let control = Arc::new(Control {
+        status: Status::default(),
+        released: Arc::new(AtomicU64::new(0)),
+        uncommitted: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+        abort: AtomicBool::new(false),
+        wakers: Mutex::default(),
+    });
+    control.status.update(|progress| {
+        progress.replay_events = recovery.replay_events;
+        progress.frontier = recovery.time.frontier;
+        progress.ledger = recovery.ledger.clone();
+    });
+    let (sender, failed) = mpsc::channel();
+    let failures = Failures { sender, control: Arc::clone(&control) };
+    let (results, complete) = mpsc::channel();
+    let committer =
+        Committer::new(journal, open_reader(), config.topics.clone(), &config.jobs, &recovery);
+    let committing = Arc::clone(&control);
+    let failures_of_commits = failures.clone();
+    let workers_max = config.workers;
+    let cannot_start =
+        move |reason: std::io::Error| RunError::Workers { workers: workers_max, reason: reason.to_string() };
+    let committer = std::thread::Builder::new()
+        .name("tidegate-commit".to_owned())
+        .spawn(move || commit_thread::run(committer, &complete, &committing, &failures_of_commits))
+        .map_err(cannot_start)?;
+    let readers: Vec<R> = (0..config.workers).map(|_| open_reader()).collect();
+    let shared = Arc::clone(&control);
+    let workers = std::thread::Builder::new()
+        .name("tidegate-workers".to_owned())
+        .spawn(move || worker::run(config, recovery, readers, script, clock, shared, failures, results))
+        .map_err(cannot_start)?;
+    Ok(Running { control, workers, committer, failures: failed })
+}
+
+impl Running {
+    /// How far it has come.
+    pub fn status(&self) -> &Status {
+        &self.control.status
+    }
+
+    /// A handle that wakes it.
+    pub fn waker(&self) -> Waker {
+        Waker(Arc::clone(&self.control))
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        self.workers.is_finished() && self.committer.is_finished()
+    }
+
+    /// Asks it to end with the epoch that is open. Returns at once.
+    pub fn stop(&self) {
+        self.control.stop.store(true, Ordering::Release);
+        self.control.wake();
+    }
+
+    /// Waits until everything is read and committed.
+    ///
+    /// # Errors
+    /// What ended the run before that.
+    pub fn join(self) -> Result<(), RunError> {
+        let workers = self.workers.join().expect("a worker that panics ends the process");
+        self.committer.join().expect("a committer that panics ends the process");
+        match self.failures.try_recv() {
+            Ok(failure) => Err(failure),
+            Err(_) => workers,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The thread that commits.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use tidegate_dataflow::report::EpochResult;
+use tidegate_log::{EventReader, Journal};
+
+use super::{Control, Failures};
+use crate::committer::{Committer, StepError};
+use crate::error::RunError;
+
+/// How long a commit that surely did not take place rests before it is sent again.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+/// Commits until the workers are gone and nothing waits, or the run is aborted.
+pub(super) fn run(
+    mut committer: Committer<impl Journal, impl EventReader>,
+    complete: &Receiver<EpochResult>,
+    control: &Control,
+    failures: &Failures,
+) {
+    let mut more = true;
+    while (more || !committer.idle()) && !control.abort.load(Ordering::Acquire) {
+        if committer.idle() {
+            match complete.recv_timeout(RETRY_PAUSE) {
+                Ok(result) => committer.push(result),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => more = false,
+            }
+        }
+        // Everything that is complete goes into one commit.
+        complete.try_iter().for_each(|result| committer.push(result));
+        match committer.step() {
+            Ok(None) => {}
+            Ok(Some(committed)) => {
+                let binding = committed.binding;
+                control.uncommitted.fetch_sub(committed.epochs, Ordering::AcqRel);
+                control.released.store(binding.epoch.0, Ordering::Release);
+                control.status.update(|progress| {
+                    progress.epoch = binding.epoch;
+                    progress.frontier = binding.close_to;
+                    progress.ledger = binding.ledger;
+                    progress.rows += committed.rows as u64;
+                    progress.waits = None;
+                });
+                // Sources wait for room, and worker 0 for the number of epochs to fall.
+                control.wake();
+            }
+            Err(StepError::Fatal { epoch, error }) => {
+                failures.fail(RunError::Commit { epoch, error });
+            }
+            Err(retry) => {
+                let reason = chain(&retry);
+                tracing::warn!(%reason, "commits wait");
+                control.status.update(|progress| progress.waits = Some(reason));
+                std::thread::sleep(RETRY_PAUSE);
+            }
+        }
+    }
+}
+
+/// An error with everything behind it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,165 @@
+//! Timely's worker threads.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tidegate_dataflow::graph::{Results, Ticks};
+use tidegate_dataflow::report::EpochResult;
+use tidegate_dataflow::source::Throttle;
+use tidegate_dataflow::{Graph, GraphConfig, build, job};
+use tidegate_log::EventReader;
+use tidegate_model::Epoch;
+use timely::worker::Worker;
+
+use super::{Control, Failures};
+use crate::clock::Clock;
+use crate::config::RunnerConfig;
+use crate::error::RunError;
+use crate::feed::LogFeed;
+use crate::pace::{Facts, Pace, Script};
+use crate::recovery::Recovery;
+
+/// A parked worker looks around at least so often.
+const PARK_MAX: Duration = Duration::from_millis(100);
+
+/// Runs the workers until the last epoch has left the graph, or the run is aborted.
+#[allow(clippy::too_many_arguments, reason = "the parts of a run, taken apart once")]
+pub(super) fn run<R: EventReader + 'static>(
+    config: RunnerConfig,
+    recovery: Recovery,
+    readers: Vec<R>,
+    script: Script,
+    clock: Arc<dyn Clock>,
+    control: Arc<Control>,
+    failures: Failures,
+    results: Sender<EpochResult>,
+) -> Result<(), RunError> {
+    let pace = Pace::new(&recovery, script, config.tick_ms, config.uncommitted_epochs_max);
+    let graph = GraphConfig {
+        jobs: config.jobs.clone(),
+        time: config.time,
+        hash_key: recovery.hash_key,
+        first: pace.first(),
+        start: std::collections::BTreeMap::new(),
+        provisional_rows_max: config.provisional_rows_max,
+        provisional_lag_max_ms: config.provisional_lag_max_ms,
+    };
+    let fields = job::fields(&config.jobs);
+    let replayed_to = recovery.replay.last().map_or(Epoch(0), |bound| bound.epoch);
+    // Worker threads take their own parts; only worker 0 gets the driver.
+    let readers = Mutex::new(readers);
+    let driver = Mutex::new(Some(Driver { pace, clock, control: Arc::clone(&control), results, complete: Epoch(0), replayed_to }));
+    let throttle = Throttle {
+        released: Arc::clone(&control.released),
+        in_flight_bytes_max: config.in_flight_bytes_max,
+    };
+    let workers = config.workers;
+    let guards = timely::execute(timely::Config::process(workers), move |worker| {
+        let reader = readers.lock().unwrap_or_else(PoisonError::into_inner).pop().expect("one for each worker");
+        run_one(worker, &graph, throttle.clone(), reader, fields, &control, &failures, &driver);
+    })
+    .map_err(|reason| RunError::Workers { workers, reason })?;
+    for outcome in guards.join() {
+        outcome.expect("a worker that panics ends the process");
+    }
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments, reason = "what a worker's closure has captured")]
+fn run_one<R: EventReader + 'static>(
+    worker: &mut Worker,
+    config: &GraphConfig,
+    throttle: Throttle,
+    mut reader: R,
+    fields: tidegate_model::event::Fields,
+    control: &Arc<Control>,
+    failures: &Failures,
+    driver: &Mutex<Option<Driver>>,
+) {
+    let index = worker.index();
+    let source = Arc::new(std::sync::OnceLock::<timely::scheduling::SyncActivator>::new());
+    let woken = Arc::clone(&source);
+    reader.on_append(Arc::new(move || {
+        if let Some(source) = woken.get() {
+            // A worker that is gone needs no waking.
+            let _ = source.activate();
+        }
+    }));
+    let abort = Arc::clone(control);
+    let failures = failures.clone();
+    let feed = LogFeed::new(reader, fields, move |error| failures.fail(error));
+    let graph = build(worker, config, throttle, Box::new(feed));
+    let _ = source.set(worker.sync_activator_for(graph.source_address.to_vec()));
+    control.register(worker.sync_activator_for(graph.source_address.to_vec()));
+    let mut driver =
+        (index == 0).then(|| driver.lock().unwrap_or_else(PoisonError::into_inner).take()).flatten();
+    let Graph { mut ticks, results, .. } = graph;
+    loop {
+        let mut park = PARK_MAX;
+        if let Some(driver) = &mut driver {
+            park = driver.step(&mut ticks, &results);
+        } else {
+            ticks = None;
+        }
+        if abort.abort.load(Ordering::Acquire) {
+            for dataflow in worker.installed_dataflows() {
+                worker.drop_dataflow(dataflow);
+            }
+            return;
+        }
+        if !worker.has_dataflows() {
+            return;
+        }
+        worker.step_or_park(Some(park));
+    }
+}
+
+/// Worker 0's part: sends ticks in, takes complete epochs out.
+struct Driver {
+    pace: Pace,
+    clock: Arc<dyn Clock>,
+    control: Arc<Control>,
+    results: Sender<EpochResult>,
+    /// The newest epoch that has left the graph.
+    complete: Epoch,
+    replayed_to: Epoch,
+}
+
+impl Driver {
+    /// Takes complete epochs out and sends ticks in; says how long the worker may sleep.
+    fn step(&mut self, ticks: &mut Option<Ticks>, results: &Results) -> Duration {
+        while let Some(result) = results.pop() {
+            self.complete = result.epoch;
+            if result.commit {
+                self.control.uncommitted.fetch_add(1, Ordering::AcqRel);
+                // The committer is gone only when the run is being aborted.
+                let _ = self.results.send(result);
+            } else if result.epoch <= self.replayed_to {
+                // What was committed before needs no commit: nothing waits for it any more.
+                self.control.released.store(result.epoch.0, Ordering::Release);
+                self.control.wake();
+                self.control.status.update(|progress| {
+                    progress.epoch = result.epoch;
+                    progress.replayed_events = result.partitions.values().map(|state| state.end.0).sum();
+                });
+            }
+        }
+        let facts = Facts {
+            now: self.clock.now(),
+            complete: self.complete,
+            uncommitted: self.control.uncommitted.load(Ordering::Acquire),
+            stop: self.control.stop.load(Ordering::Acquire),
+        };
+        if let Some(open) = ticks {
+            while let Some(tick) = self.pace.step(facts) {
+                open.send(&tick);
+            }
+            if self.pace.ended() {
+                *ticks = None;
+            }
+        }
+        self.pace.rest(facts.now).min(PARK_MAX)
+    }
+}
