@@ -1,3 +1,5 @@
-//! The command line of Tidegate.
+//! The program `tidegate`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    tidegate::cli::main()
+}

@@ -96,6 +96,13 @@ pub enum CommitError {
         /// What the storage said.
         reason: String,
     },
+    /// Surely not committed, and sending it again is useless: it breaks a rule of the journal, such as
+    /// that epochs increase. The caller is wrong, and must end.
+    #[error("the commit is not valid: {reason}")]
+    Invalid {
+        /// The rule, and what breaks it.
+        reason: String,
+    },
     /// Another process has taken over; this one must end, and not come back at once.
     #[error("generation {other} has taken over from generation {own}")]
     Fenced {
@@ -121,7 +128,8 @@ pub trait Journal: Send {
     /// When the journal cannot be read, or is of a newer format.
     fn recover(&mut self) -> Result<Recovered, JournalError>;
 
-    /// Makes bindings and rows visible, all of them at once or none. Epochs increase over all commits.
+    /// Makes bindings and rows visible, all of them at once or none. Epochs increase over all commits,
+    /// and every row belongs to an epoch that is bound in the same commit.
     ///
     /// # Errors
     /// See [`CommitError`]: some may be retried, the others end the process.

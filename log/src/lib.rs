@@ -4,6 +4,8 @@
 //! worker threads; the writing side of events is asynchronous, for servers. [`embedded`] implements
 //! them on the local disk; `conformance` is the suite that every implementation passes.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod embedded;
 pub mod event;
 pub mod journal;

@@ -21,6 +21,7 @@ pub trait Entropy {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is where the machine's clock comes in")]
     fn now(&self) -> EventTime {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         EventTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX - 1))

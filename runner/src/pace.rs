@@ -5,7 +5,7 @@
 //! when the next is known.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidegate_dataflow::control::{Close, Journaled, Plan, Reading, Tick};
@@ -37,18 +37,37 @@ pub struct Cut {
     pub last: bool,
 }
 
+/// Cuts that may wait for worker 0.
+const CUTS_WAITING_MAX: usize = 16;
+
 /// Hands cuts from the one who writes the log to worker 0.
 #[derive(Clone, Debug, Default)]
-pub struct Cuts(Arc<Mutex<VecDeque<Cut>>>);
+pub struct Cuts(Arc<(Mutex<VecDeque<Cut>>, Condvar)>);
 
 impl Cuts {
-    /// Adds a cut; its records must be durable. Wake worker 0 afterwards.
-    pub fn push(&self, cut: Cut) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(cut);
+    /// Adds a cut; its records must be durable. Waits for at most `patience` while too many wait, and
+    /// hands the cut back when that was not enough. Wake worker 0 after a push.
+    ///
+    /// # Errors
+    /// The cut, when there was no room for it in time.
+    pub fn push(&self, cut: Cut, patience: Duration) -> Result<(), Cut> {
+        let (waiting, room) = &*self.0;
+        let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |waiting: &mut VecDeque<Cut>| waiting.len() >= CUTS_WAITING_MAX;
+        let waited = room.wait_timeout_while(waiting, patience, full);
+        let (mut waiting, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() && full(&mut waiting) {
+            return Err(cut);
+        }
+        waiting.push_back(cut);
+        Ok(())
     }
 
     fn pop(&self) -> Option<Cut> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        let (waiting, room) = &*self.0;
+        let cut = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        room.notify_one();
+        cut
     }
 }
 

@@ -16,7 +16,7 @@ use crate::config::RunnerConfig;
 use crate::error::RunError;
 use crate::pace::Script;
 use crate::recovery::Recovery;
-use crate::status::Status;
+use crate::status::{Progress, Status};
 
 /// What a run is made of.
 pub struct Parts<J, F> {
@@ -168,16 +168,16 @@ impl Running {
         self.control.wake();
     }
 
-    /// Waits until everything is read and committed.
+    /// Waits until everything is read and committed, and says how far that is.
     ///
     /// # Errors
     /// What ended the run before that.
-    pub fn join(self) -> Result<(), RunError> {
+    pub fn join(self) -> Result<Progress, RunError> {
         let workers = self.workers.join().expect("a worker that panics ends the process");
         self.committer.join().expect("a committer that panics ends the process");
         match self.failures.try_recv() {
             Ok(failure) => Err(failure),
-            Err(_) => workers,
+            Err(_) => workers.map(|()| self.control.status.progress()),
         }
     }
 }

@@ -55,7 +55,10 @@ pub(super) fn run(
                 let reason = chain(&retry);
                 tracing::warn!(%reason, "commits wait");
                 control.status.update(|progress| progress.waits = Some(reason));
-                std::thread::sleep(RETRY_PAUSE);
+                // Another complete epoch does not make the disk larger: rest, unless all is over.
+                if let Ok(result) = complete.recv_timeout(RETRY_PAUSE) {
+                    committer.push(result);
+                }
             }
         }
     }

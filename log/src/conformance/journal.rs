@@ -1,0 +1,179 @@
+//! What the journal and the rows promise.
+
+use tidegate_model::{Epoch, Generation, Offset, Op, PartitionId};
+
+use super::{Subject, bell, binding, wait_for};
+use crate::event::ReadError;
+use crate::journal::{Commit, CommitError, Journal, RowRecord};
+use crate::rows::RowReader;
+
+const TOPIC: &str = "event_metrics";
+
+/// A row of the topic of these checks.
+pub fn row(epoch: u64, value: &str) -> RowRecord {
+    RowRecord {
+        topic: TOPIC.into(),
+        key: b"page_view".to_vec(),
+        value: value.as_bytes().to_vec(),
+        epoch: Epoch(epoch),
+        op: Op::Final,
+        headers: Vec::new(),
+    }
+}
+
+/// A commit of one epoch.
+pub fn commit(epoch: u64, generation: Generation, rows: Vec<RowRecord>) -> Commit {
+    Commit { bindings: vec![binding(epoch, generation)], rows }
+}
+
+/// The values of all rows of the topic, over all partitions.
+fn values<R: RowReader>(rows: &mut R) -> Vec<String> {
+    let mut values = Vec::new();
+    for partition in rows.partitions(TOPIC).expect("partitions") {
+        let mut from = Offset(0);
+        loop {
+            let next = rows
+                .read(TOPIC, partition, from, 2, &mut |row| {
+                    values.push(String::from_utf8_lossy(row.value).into_owned());
+                })
+                .expect("the rows can be read");
+            if next == from {
+                break;
+            }
+            from = next;
+        }
+    }
+    values
+}
+
+/// The next process finds the bindings of the one before, and is of a greater generation.
+pub fn bindings_survive(subject: &impl Subject) {
+    let mut first = subject.journal();
+    let recovered = first.recover().expect("it recovers");
+    assert_eq!(recovered.bindings, []);
+    let bindings = vec![binding(10, recovered.generation), binding(11, recovered.generation)];
+    first.commit(&Commit { bindings: bindings.clone(), rows: Vec::new() }).expect("it commits");
+    let later = binding(20, recovered.generation);
+    first.commit(&Commit { bindings: vec![later.clone()], rows: Vec::new() }).expect("it commits");
+    let again = subject.journal().recover().expect("it recovers");
+    assert!(again.generation > recovered.generation);
+    assert_eq!(again.bindings, [bindings, vec![later]].concat());
+}
+
+/// Rows of a key are seen in their order, and only when they are committed.
+pub fn rows_become_visible_with_their_binding(subject: &impl Subject) {
+    let (mut journal, mut rows) = (subject.journal(), subject.rows());
+    let generation = journal.recover().expect("it recovers").generation;
+    assert_eq!(values(&mut rows), [""; 0]);
+    journal.commit(&commit(1, generation, vec![row(1, "a"), row(1, "b")])).expect("it commits");
+    assert_eq!(values(&mut rows), ["a", "b"]);
+    let two = Commit {
+        bindings: vec![binding(2, generation), binding(3, generation)],
+        rows: vec![row(2, "c"), row(3, "d")],
+    };
+    journal.commit(&two).expect("it commits");
+    assert_eq!(values(&mut rows), ["a", "b", "c", "d"]);
+    assert_eq!(values(&mut subject.rows()), ["a", "b", "c", "d"]);
+}
+
+/// Key, value, epoch, op, generation and headers come back as they were.
+pub fn rows_keep_everything(subject: &impl Subject) {
+    let (mut journal, mut rows) = (subject.journal(), subject.rows());
+    let generation = journal.recover().expect("it recovers").generation;
+    let odd = RowRecord {
+        topic: "dropped_events".into(),
+        key: vec![0, 255],
+        value: vec![0xff, 0, b'"'],
+        epoch: Epoch(7),
+        op: Op::Retract,
+        headers: vec![("reason", "expired \"\u{e9}".to_owned()), ("job", String::new())],
+    };
+    journal.commit(&commit(7, generation, vec![odd.clone()])).expect("it commits");
+    let mut found = 0;
+    for partition in rows.partitions("dropped_events").expect("partitions") {
+        rows.read("dropped_events", partition, Offset(0), 10, &mut |row| {
+            found += 1;
+            assert_eq!((row.key, row.value), (&odd.key[..], &odd.value[..]));
+            assert_eq!((row.epoch, row.op, row.generation), (odd.epoch, odd.op, generation));
+            let headers = odd.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+            assert_eq!(row.headers, headers.collect::<Vec<_>>());
+        })
+        .expect("the rows can be read");
+    }
+    assert_eq!(found, 1);
+}
+
+/// An epoch that is not greater than the last one is refused, and nothing of its commit is there.
+pub fn epochs_increase(subject: &impl Subject) {
+    let (mut journal, mut rows) = (subject.journal(), subject.rows());
+    let generation = journal.recover().expect("it recovers").generation;
+    journal.commit(&commit(5, generation, vec![row(5, "a")])).expect("it commits");
+    let backwards =
+        Commit { bindings: vec![binding(7, generation), binding(6, generation)], rows: Vec::new() };
+    let wrong = [commit(5, generation, vec![row(5, "b")]), commit(4, generation, vec![]), backwards];
+    for wrong in wrong {
+        let error = journal.commit(&wrong).expect_err("the epoch is not greater");
+        assert!(matches!(error, CommitError::Invalid { .. }), "{error}");
+    }
+    journal.commit(&commit(6, generation, vec![row(6, "c")])).expect("it commits");
+    assert_eq!(values(&mut rows), ["a", "c"]);
+}
+
+/// A row is visible exactly when its binding is, so it needs one.
+pub fn rows_of_unbound_epochs_are_refused(subject: &impl Subject) {
+    let (mut journal, mut rows) = (subject.journal(), subject.rows());
+    let generation = journal.recover().expect("it recovers").generation;
+    let unordered = Commit {
+        bindings: vec![binding(1, generation), binding(2, generation)],
+        rows: vec![row(2, "a"), row(1, "b")],
+    };
+    for wrong in [commit(1, generation, vec![row(2, "a")]), unordered] {
+        let error = journal.commit(&wrong).expect_err("a row has no binding");
+        assert!(matches!(error, CommitError::Invalid { .. }), "{error}");
+    }
+    assert_eq!(values(&mut rows), [""; 0]);
+}
+
+/// Whoever recovers takes over; the one before cannot commit any more.
+pub fn an_older_generation_is_fenced(subject: &impl Subject) {
+    let (mut old, mut new) = (subject.journal(), subject.journal());
+    let own = old.recover().expect("it recovers").generation;
+    old.commit(&commit(1, own, vec![row(1, "a")])).expect("it commits");
+    let other = new.recover().expect("it recovers").generation;
+    match old.commit(&commit(2, own, vec![row(2, "zombie")])) {
+        Err(CommitError::Fenced { own: fenced, other: winner }) => {
+            assert_eq!((fenced, winner), (own, other));
+        }
+        outcome => panic!("{outcome:?}"),
+    }
+    new.commit(&commit(2, other, vec![row(2, "b")])).expect("it commits");
+    assert_eq!(values(&mut subject.rows()), ["a", "b"]);
+}
+
+/// A reader of rows is told of a commit, and can read it then.
+pub fn row_readers_are_woken(subject: &impl Subject) {
+    let (mut journal, mut rows) = (subject.journal(), subject.rows());
+    let generation = journal.recover().expect("it recovers").generation;
+    let (wake, rung) = bell();
+    rows.on_commit(wake);
+    journal.commit(&commit(1, generation, vec![row(1, "a")])).expect("it commits");
+    wait_for(&rung);
+    while values(&mut rows).is_empty() {
+        wait_for(&rung);
+    }
+}
+
+/// Sinks may say how far they are, also twice, also of what they said before.
+pub fn acknowledgements_are_accepted(subject: &impl Subject) {
+    let (mut journal, mut rows) = (subject.journal(), subject.rows());
+    let generation = journal.recover().expect("it recovers").generation;
+    journal.commit(&commit(1, generation, vec![row(1, "a")])).expect("it commits");
+    for partition in rows.partitions(TOPIC).expect("partitions") {
+        for offset in [1, 1, 0] {
+            rows.acknowledge("tables", TOPIC, partition, Offset(offset)).expect("it is noted");
+        }
+    }
+    let unknown = rows.read(TOPIC, PartitionId(1_000_000), Offset(0), 1, &mut |_| ());
+    assert!(matches!(unknown, Err(ReadError::UnknownPartition(_))), "{unknown:?}");
+    assert_eq!(values(&mut rows), ["a"]);
+}

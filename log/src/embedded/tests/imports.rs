@@ -1,0 +1,116 @@
+//! Imports that are killed go on exactly where they stopped.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+use tidegate_model::PartitionId;
+
+use super::open;
+use crate::conformance::event;
+use crate::embedded::{EmbeddedLog, ImportState};
+
+/// What a process leaves behind that is killed now.
+fn killed(from: &Path) -> TempDir {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).expect("a directory");
+        for entry in fs::read_dir(from).expect("a directory") {
+            let entry = entry.expect("an entry");
+            let target = to.join(entry.file_name());
+            if entry.file_type().expect("a type").is_dir() {
+                copy(&entry.path(), &target);
+            } else {
+                fs::copy(entry.path(), target).expect("a copy");
+            }
+        }
+    }
+    let copied = TempDir::new().expect("a temporary directory");
+    copy(from, copied.path());
+    copied
+}
+
+fn append(log: &EmbeddedLog, partitions: &[u32]) {
+    let events = partitions.iter().map(|partition| event(*partition, "x")).collect();
+    log.appender().append_blocking(events).expect("it is stored");
+}
+
+fn counts(counts: [u64; 2]) -> BTreeMap<PartitionId, u64> {
+    (0..).map(PartitionId).zip(counts).collect()
+}
+
+fn begin(log: &EmbeddedLog, fingerprint: &str) -> BTreeMap<PartitionId, u64> {
+    log.import_begin(fingerprint).expect("it begins")
+}
+
+fn state(log: &EmbeddedLog, fingerprint: &str) -> ImportState {
+    log.import_state(fingerprint).expect("it can be read")
+}
+
+#[test]
+fn a_killed_import_knows_what_is_already_there() {
+    let first = TempDir::new().expect("a temporary directory");
+    let log = open(first.path(), 2);
+    append(&log, &[0, 0, 1]);
+    assert_eq!(state(&log, "a"), ImportState::NotSeen);
+    assert_eq!(begin(&log, "a"), counts([0, 0]));
+    append(&log, &[0, 1, 1, 1]);
+    append(&log, &[1]);
+
+    // Others append after the crash, before the import is taken up again.
+    let second = killed(first.path());
+    let log = open(second.path(), 2);
+    assert_eq!(state(&log, "a"), ImportState::Unfinished);
+    append(&log, &[0, 0, 0, 1]);
+    assert_eq!(begin(&log, "a"), counts([1, 4]));
+    append(&log, &[0]);
+
+    // It is killed once more, then twice before it appended anything.
+    let third = killed(second.path());
+    let log = open(third.path(), 2);
+    assert_eq!(begin(&log, "a"), counts([2, 4]));
+    let fourth = killed(third.path());
+    open(fourth.path(), 2).close();
+    let log = open(fourth.path(), 2);
+    assert_eq!(state(&log, "a"), ImportState::Unfinished);
+    assert_eq!(begin(&log, "a"), counts([2, 4]));
+    append(&log, &[0, 1]);
+    log.import_finish("a").expect("it finishes");
+    assert_eq!(state(&log, "a"), ImportState::Finished);
+    append(&log, &[0, 1]);
+    log.close();
+    let log = open(fourth.path(), 2);
+    assert_eq!(state(&log, "a"), ImportState::Finished);
+    assert_eq!(begin(&log, "a"), counts([3, 5]), "what others appended is not counted");
+}
+
+#[test]
+fn another_import_does_not_disturb_an_unfinished_one() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let log = open(dir.path(), 2);
+    begin(&log, "a");
+    append(&log, &[0]);
+    assert_eq!(begin(&log, "b"), counts([0, 0]));
+    append(&log, &[0, 1]);
+    log.close();
+    let log = open(dir.path(), 2);
+    assert_eq!(begin(&log, "a"), counts([1, 0]));
+    append(&log, &[1]);
+    assert_eq!(begin(&log, "b"), counts([1, 1]));
+    log.import_finish("b").expect("it finishes");
+    assert_eq!((state(&log, "a"), state(&log, "b")), (ImportState::Unfinished, ImportState::Finished));
+}
+
+#[test]
+fn an_import_goes_on_when_partitions_were_added() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let log = open(dir.path(), 1);
+    begin(&log, "a");
+    append(&log, &[0]);
+    log.close();
+    let log = open(dir.path(), 2);
+    assert_eq!(begin(&log, "a"), counts([1, 0]));
+    append(&log, &[0, 1]);
+    log.close();
+    assert_eq!(begin(&open(dir.path(), 2), "a"), counts([2, 1]));
+}

@@ -1,0 +1,68 @@
+//! The command line: what it looks like, and the way from arguments to a command.
+
+pub mod args;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use crate::commands;
+use crate::config::{self, Inputs, Loaded};
+use crate::exit::{CommandError, Exit};
+use crate::logging;
+use args::{Cli, Command};
+
+/// Runs the program with the arguments and the environment of the process.
+pub fn main() -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    let exit = match run(std::env::args_os(), &mut out) {
+        Ok(exit) => exit,
+        Err(error) if error.is_broken_pipe() => Exit::Done,
+        Err(error) => {
+            eprintln!("error: {error}");
+            error.exit
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+/// The command line as clap knows it, the exit codes included.
+pub fn command() -> clap::Command {
+    let codes: Vec<String> =
+        Exit::ALL.iter().map(|(exit, meaning)| format!("  {}  {meaning}", exit.code())).collect();
+    Cli::command().after_help(format!("Exit codes:\n{}", codes.join("\n")))
+}
+
+fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<Exit, CommandError> {
+    // Help, the version and wrong usage are clap's to print; it exits with 0 or 2.
+    let matches = command().get_matches_from(args);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if let Command::Completions(args) = &cli.command {
+        return commands::completions::run(args, out);
+    }
+    let loaded = load(&cli)?;
+    logging::start(loaded.config.log_level);
+    for notice in &loaded.notices {
+        tracing::warn!("{notice}");
+    }
+    match &cli.command {
+        Command::Import(args) => commands::import::run(args, &loaded.config, out),
+        Command::Query(args) => commands::query::run(args, &loaded.config, out),
+        Command::Ledger(args) => commands::ledger::run(args, &loaded.config, out),
+        Command::Config(args) => commands::config::run(args, &loaded, out),
+        Command::Completions(_) => unreachable!("completions need no configuration and are done"),
+    }
+}
+
+/// The effective configuration of this command line, in this environment.
+fn load(cli: &Cli) -> Result<Loaded, CommandError> {
+    let usage = |error| CommandError::new(Exit::Usage, error);
+    let inputs = Inputs {
+        file: config::sources::file(cli.config.as_deref()).map_err(|e| CommandError::new(Exit::Usage, e))?,
+        environment: config::sources::environment(),
+        flags: cli.flags(),
+    };
+    inputs.resolve().map_err(usage)
+}

@@ -1,0 +1,252 @@
+//! The arguments of every command, and the settings that flags stand for.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Flag;
+
+const AFTER_LONG_IMPORT: &str = "\
+Examples:
+  tidegate import /var/log/nginx/access.log*           every rotated file, oldest first, gzip or not
+  tidegate import --check access.log                   only say which lines are malformed
+  tidegate import --pages-only --base-url https://shop.example access.log
+  zstd -dc events.jsonl.zst | tidegate import -        JSON Lines, one event per line
+
+A line of an access log is a page_view of the user named by its remote address; its session is named by the \
+address and a hash of the user agent. --pages-only leaves out style sheets, scripts, images, fonts, sound and film.";
+
+const AFTER_QUERY: &str = "\
+Examples:
+  tidegate query \"SELECT * FROM event_metrics ORDER BY window_start DESC LIMIT 10\"
+  tidegate query \"SELECT device_category, count(*) FROM session_metrics GROUP BY 1\" --format csv";
+
+const AFTER_CONFIG: &str = "\
+Examples:
+  tidegate config                                      every value, and where it came from
+  tidegate config --format toml > tidegate.toml        the same as a file
+  FLINK_PARALLELISM=4 tidegate config --set jobs.session_gap=10m";
+
+/// A real-time event-analytics pipeline in one binary.
+///
+/// Events go in; event, session and performance windows come out, exactly once and in event time, and are
+/// there to be queried. This program needs nothing else installed.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    /// The configuration file; by default ./tidegate.toml if it exists
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Sets any setting, over file and environment; `tidegate config` lists them
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub set: Vec<(String, String)>,
+
+    /// How much is logged: error, warn, info, debug, trace
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Turns access logs or JSON Lines into windows and sessions, by event time
+    #[command(after_long_help = AFTER_LONG_IMPORT)]
+    Import(ImportArgs),
+    /// Runs read-only SQL on the metric tables, also while another process writes
+    #[command(after_help = AFTER_QUERY)]
+    Query(QueryArgs),
+    /// Shows where every event went, job by job
+    Ledger(LedgerArgs),
+    /// Shows the effective configuration, and where each value came from
+    #[command(after_help = AFTER_CONFIG)]
+    Config(ConfigArgs),
+    /// Prints a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Where everything lies.
+#[derive(Debug, Args)]
+pub struct DataDir {
+    /// Where the log, the journal and the metric store lie [default: tidegate-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Files, plain or gzip, in any order; `-` alone is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    data_dir: DataDir,
+
+    /// How far lines may be out of order; what comes later is expired [default: 10m]
+    #[arg(long, value_name = "DURATION")]
+    max_disorder: Option<String>,
+
+    /// End at the first malformed line, with exit code 5
+    #[arg(long)]
+    strict: bool,
+
+    /// Leave out the static files of an access log
+    #[arg(long)]
+    pages_only: bool,
+
+    /// What an access log's paths are put behind [default: http://localhost]
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+
+    /// What the lines are: auto, json, access-log [default: auto]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+
+    /// Worker threads; the rows do not depend on it [default: 2]
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+
+    /// Only read: report on the lines and write nothing
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Arguments of `query`.
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// The statement
+    pub sql: String,
+
+    #[command(flatten)]
+    data_dir: DataDir,
+
+    /// How the rows are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: RowsFormat,
+}
+
+/// Arguments of `ledger`.
+#[derive(Debug, Args)]
+pub struct LedgerArgs {
+    #[command(flatten)]
+    data_dir: DataDir,
+
+    /// How the ledger is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: LedgerFormat,
+}
+
+/// Arguments of `config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// How the configuration is printed; `markdown` and `example` are the pages in docs/
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ConfigFormat,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum RowsFormat {
+    /// Columns for people
+    #[default]
+    Table,
+    /// An object on each line
+    Json,
+    /// Comma-separated, with a header
+    Csv,
+}
+
+/// How the ledger is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LedgerFormat {
+    /// Columns for people
+    #[default]
+    Table,
+    /// One object
+    Json,
+}
+
+/// How the configuration is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ConfigFormat {
+    /// Columns for people
+    #[default]
+    Table,
+    /// An array of objects
+    Json,
+    /// A tidegate.toml that says the same
+    Toml,
+    /// The page docs/configuration.md
+    Markdown,
+    /// The file docs/tidegate.example.toml
+    Example,
+}
+
+impl Cli {
+    /// The settings that were given as flags. The dedicated ones come last and so override `--set`.
+    pub fn flags(&self) -> Vec<Flag> {
+        let mut flags = Flags(Vec::new());
+        for (key, value) in &self.set {
+            flags.0.push(Flag { name: "--set".to_owned(), key: key.clone(), value: value.clone() });
+        }
+        flags.add("--log-level", "log_level", self.log_level.as_ref());
+        match &self.command {
+            Command::Import(args) => args.add_to(&mut flags),
+            Command::Query(args) => args.data_dir.add_to(&mut flags),
+            Command::Ledger(args) => args.data_dir.add_to(&mut flags),
+            Command::Config(_) | Command::Completions(_) => {}
+        }
+        flags.0
+    }
+}
+
+struct Flags(Vec<Flag>);
+
+impl Flags {
+    fn add(&mut self, name: &str, key: &str, value: Option<&String>) {
+        if let Some(value) = value {
+            self.0.push(Flag { name: name.to_owned(), key: key.to_owned(), value: value.clone() });
+        }
+    }
+
+    fn add_switch(&mut self, name: &str, key: &str, is_on: bool) {
+        self.add(name, key, is_on.then(|| "true".to_owned()).as_ref());
+    }
+}
+
+impl DataDir {
+    fn add_to(&self, flags: &mut Flags) {
+        flags.add("--data-dir", "data_dir", self.data_dir.as_ref());
+    }
+}
+
+impl ImportArgs {
+    fn add_to(&self, flags: &mut Flags) {
+        self.data_dir.add_to(flags);
+        flags.add("--max-disorder", "import.max_disorder", self.max_disorder.as_ref());
+        flags.add("--base-url", "import.base_url", self.base_url.as_ref());
+        flags.add("--format", "import.format", self.format.as_ref());
+        flags.add("--workers", "workers", self.workers.as_ref());
+        flags.add_switch("--strict", "import.strict", self.strict);
+        flags.add_switch("--pages-only", "import.pages_only", self.pages_only);
+    }
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE, such as jobs.session_gap=10m".to_owned()),
+    }
+}

@@ -1,0 +1,7 @@
+//! The commands: each takes its arguments and the configuration, and writes to the given output.
+
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod import;
+pub(crate) mod ledger;
+pub(crate) mod query;

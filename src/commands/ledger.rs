@@ -1,0 +1,32 @@
+//! `tidegate ledger`: the totals of the newest binding.
+
+use std::io::Write;
+use std::path::Path;
+
+use tidegate_log::embedded::EmbeddedJournal;
+use tidegate_model::Ledger;
+
+use crate::cli::args::{LedgerArgs, LedgerFormat};
+use crate::config::Config;
+use crate::exit::{CommandError, Exit};
+use crate::import::report::ledger_table;
+
+pub(crate) fn run(args: &LedgerArgs, config: &Config, out: &mut dyn Write) -> Result<Exit, CommandError> {
+    let ledger = read(config)?;
+    let text = match args.format {
+        LedgerFormat::Table => ledger_table(&ledger),
+        LedgerFormat::Json => {
+            serde_json::to_string_pretty(&ledger).expect("names and numbers are plain JSON") + "\n"
+        }
+    };
+    out.write_all(text.as_bytes())?;
+    Ok(if ledger.adds_up() { Exit::Done } else { Exit::Failure })
+}
+
+/// The totals of the newest binding.
+fn read(config: &Config) -> Result<Ledger, CommandError> {
+    let failure = |error| CommandError::new(Exit::Failure, error);
+    let journal = EmbeddedJournal::open_read_only(Path::new(&config.data_dir)).map_err(failure)?;
+    let binding = journal.last_binding().map_err(failure)?;
+    Ok(binding.map(|binding| binding.ledger).unwrap_or_default())
+}

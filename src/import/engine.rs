@@ -1,0 +1,262 @@
+//! The bounded run behind `tidegate import`: lines into the log, cut into epochs at fixed numbers of
+//! events, until the end of the input closes every window.
+//!
+//! Where epochs are cut, and the clock that they are cut with, follow from the lines alone. So the rows
+//! of an import are a function of its input, however often it was interrupted: a resumed run meets the
+//! same events at the same offsets, leaves out those that the log holds already, and cuts where the
+//! first one would have cut.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::time::Duration;
+
+use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog, ImportState, Receipt};
+use tidegate_log::{AppendError, EventAppender as _, EventReader as _, NewEvent};
+use tidegate_model::{EventTime, Ledger, Offset, PartitionId};
+use tidegate_runner::clock::SystemClock;
+use tidegate_runner::{Clock as _, Cut, Cuts, Recovery, Script};
+
+use super::progress::Bar;
+use super::{Fingerprint, LineEvent, LineEvents};
+use crate::assembly::{Pipeline, open_log, recover_from};
+use crate::config::Config;
+use crate::exit::{CommandError, Exit};
+
+/// Events of one epoch.
+const CUT_EVENTS: u64 = 65_536;
+/// Events of one append.
+const APPEND_EVENTS: usize = 1_024;
+/// Appends whose answer may be outstanding.
+const RECEIPTS_MAX: usize = 32;
+/// How often a full queue of cuts is looked at again.
+const CUT_PATIENCE: Duration = Duration::from_millis(200);
+
+/// An import under way.
+pub(crate) struct Engine {
+    log: EmbeddedLog,
+    appender: EmbeddedAppender,
+    pipeline: Pipeline,
+    cuts: Cuts,
+    fingerprint: Option<String>,
+    /// The end of each partition when the import began, its own earlier runs left out.
+    base: BTreeMap<PartitionId, Offset>,
+    /// Records of this import that an earlier run appended.
+    done: BTreeMap<PartitionId, u64>,
+    /// Records of this import met so far.
+    met: BTreeMap<PartitionId, u64>,
+    /// Ends that are bound already: cuts up to here were made by an earlier run.
+    bound: BTreeMap<PartitionId, Offset>,
+    waiting: Vec<NewEvent>,
+    receipts: VecDeque<Receipt>,
+    events: u64,
+    /// The clock of the input: the largest event time met, but never ahead of the machine's.
+    now: EventTime,
+    /// The newest epoch that is not of this import.
+    before: u64,
+}
+
+/// What an import left behind.
+#[derive(Debug)]
+pub(crate) struct Imported {
+    /// Totals of the data directory.
+    pub(crate) ledger: Ledger,
+    /// Rows with a greater version are of this import.
+    pub(crate) before: u64,
+    /// Events that an earlier run had appended.
+    pub(crate) resumed: u64,
+}
+
+impl Engine {
+    /// Opens the data directory, and refuses where the rows would be wrong.
+    pub(crate) fn start(
+        config: &Config,
+        lines: &LineEvents,
+        fingerprint: Option<Fingerprint>,
+    ) -> Result<Self, CommandError> {
+        let log = open_log(config)?;
+        let recovered = recover_from(&log, config)?;
+        let recovery = &recovered.recovery;
+        let fingerprint = fingerprint.map(|fingerprint| fingerprint.to_string());
+        let state = match &fingerprint {
+            Some(fingerprint) => log.import_state(fingerprint).map_err(failure)?,
+            None => ImportState::NotSeen,
+        };
+        if state != ImportState::Unfinished {
+            refuse_what_is_past(recovery, lines, state, &config.data_dir)?;
+        }
+        let done = match &fingerprint {
+            Some(fingerprint) => log.import_begin(fingerprint).map_err(failure)?,
+            None => BTreeMap::new(),
+        };
+        let mut reader = log.reader();
+        let mut base = BTreeMap::new();
+        for partition in reader.partitions().map_err(failure)? {
+            let end = reader.bounds(partition).map_err(failure)?.end;
+            let own = done.get(&partition).copied().unwrap_or(0);
+            base.insert(partition, Offset(end.0 - own));
+        }
+        let of_others = recovery.replay.iter().rev().find(|bound| {
+            bound.ends().iter().all(|(partition, end)| *end <= base[partition])
+        });
+        let before = of_others.map_or(0, |bound| bound.epoch.0);
+        let bound = recovery.time.partitions.iter().map(|(id, state)| (*id, state.end)).collect();
+        let replay = Replay::of(recovery);
+        let cuts = Cuts::default();
+        let script = Script::Bounded(cuts.clone());
+        let pipeline = Pipeline::start(&log, config, config.import_time_settings(), recovered, script)?;
+        replay.wait(&pipeline);
+        let appender = log.appender();
+        Ok(Self {
+            log,
+            appender,
+            pipeline,
+            cuts,
+            fingerprint,
+            base,
+            done,
+            met: BTreeMap::new(),
+            bound,
+            waiting: Vec::with_capacity(APPEND_EVENTS),
+            receipts: VecDeque::new(),
+            events: 0,
+            now: EventTime::MIN,
+            before,
+        })
+    }
+
+    /// Takes the next event.
+    pub(crate) fn event(&mut self, event: &LineEvent<'_>) -> Result<(), CommandError> {
+        let partition = self.appender.partition_of(event.user_id);
+        let met = self.met.entry(partition).or_default();
+        *met += 1;
+        if *met > self.done.get(&partition).copied().unwrap_or(0) {
+            self.waiting.push(NewEvent { partition, value: event.json.to_vec() });
+            if self.waiting.len() == APPEND_EVENTS {
+                self.append()?;
+            }
+        }
+        self.now = self.now.max(event.time);
+        self.events += 1;
+        if self.events.is_multiple_of(CUT_EVENTS) {
+            self.cut(false)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the input: everything is closed, committed and stored.
+    pub(crate) fn finish(mut self) -> Result<Imported, CommandError> {
+        self.cut(true)?;
+        self.pipeline.running.waker().wake();
+        let progress = self.pipeline.finish()?;
+        if let Some(fingerprint) = &self.fingerprint {
+            self.log.import_finish(fingerprint).map_err(failure)?;
+        }
+        self.log.close();
+        let resumed = self.done.values().sum();
+        Ok(Imported { ledger: progress.ledger, before: self.before, resumed })
+    }
+
+    fn append(&mut self) -> Result<(), CommandError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let events = std::mem::replace(&mut self.waiting, Vec::with_capacity(APPEND_EVENTS));
+        self.receipts.push_back(self.appender.submit_blocking(events).map_err(not_appended)?);
+        if self.receipts.len() > RECEIPTS_MAX
+            && let Some(oldest) = self.receipts.pop_front()
+        {
+            oldest.wait().map_err(not_appended)?;
+        }
+        Ok(())
+    }
+
+    /// Ends an epoch here, unless an earlier run has.
+    fn cut(&mut self, last: bool) -> Result<(), CommandError> {
+        self.append()?;
+        for receipt in self.receipts.drain(..) {
+            receipt.wait().map_err(not_appended)?;
+        }
+        let end = |(partition, base): (&PartitionId, &Offset)| {
+            (*partition, base.plus(self.met.get(partition).copied().unwrap_or(0)))
+        };
+        let ends: BTreeMap<_, _> = self.base.iter().map(end).collect();
+        let is_bound = ends.iter().all(|(id, end)| self.bound.get(id).is_some_and(|bound| end <= bound));
+        if is_bound && !last {
+            return Ok(());
+        }
+        let mut cut = Cut { ends, now: self.now.min(SystemClock.now()), last };
+        while let Err(back) = self.cuts.push(cut, CUT_PATIENCE) {
+            if self.pipeline.running.is_over() {
+                // Whatever ended it is told by the end of the run.
+                return Ok(());
+            }
+            cut = back;
+        }
+        self.pipeline.running.waker().wake();
+        Ok(())
+    }
+}
+
+/// Windows that the frontier has passed are closed: what belongs into them would be dropped.
+fn refuse_what_is_past(
+    recovery: &Recovery,
+    lines: &LineEvents,
+    state: ImportState,
+    data_dir: &Path,
+) -> Result<(), CommandError> {
+    let frontier = recovery.time.frontier;
+    let first = lines.files().iter().filter_map(|file| file.first_event).min();
+    let Some(first) = first.filter(|first| *first < frontier) else { return Ok(()) };
+    let before = match state {
+        ImportState::Finished => "this input was imported before; ",
+        _ => "",
+    };
+    let text = format!(
+        "{before}windows in {} are closed up to {frontier}, but the first event of the input is of \
+         {first}: it would be dropped. Import into an empty data directory, all files in one run",
+        data_dir.display()
+    );
+    Err(CommandError::new(Exit::Refused, text))
+}
+
+/// The progress of a replay, shown while the lines have to wait for it.
+struct Replay {
+    events: u64,
+    /// The last bound epoch ends only when the next one is known, so this is all there is to wait for.
+    wait_for: u64,
+}
+
+impl Replay {
+    fn of(recovery: &Recovery) -> Self {
+        let wait_for = recovery.replay.iter().rev().nth(1);
+        let sum = |ends: BTreeMap<PartitionId, Offset>| ends.values().map(|end| end.0).sum();
+        Self { events: recovery.replay_events, wait_for: wait_for.map_or(0, |bound| sum(bound.ends())) }
+    }
+
+    fn wait(&self, pipeline: &Pipeline) {
+        if self.wait_for == 0 {
+            return;
+        }
+        tracing::info!(events = self.events, "replaying what was committed before");
+        let bar = Bar::replay(self.events);
+        loop {
+            let replayed = pipeline.running.status().progress().replayed_events;
+            bar.update(replayed, replayed, 0);
+            if replayed >= self.wait_for || pipeline.running.is_over() {
+                break;
+            }
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+        bar.finish();
+    }
+}
+
+fn failure(error: impl std::error::Error + Send + Sync + 'static) -> CommandError {
+    CommandError::new(Exit::Failure, error)
+}
+
+/// Names the remedy: everything before is safe.
+fn not_appended(error: AppendError) -> CommandError {
+    let text = format!("{error}; then run the same command again, it goes on where it stopped");
+    CommandError::new(Exit::Failure, text)
+}

@@ -1,0 +1,185 @@
+//! What an import says at its end: a function of what was counted.
+
+mod tally;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use tidegate_model::{Counts, Ledger};
+
+pub use tally::Tally;
+
+/// Everything that the closing report is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Number of files.
+    pub files: usize,
+    /// What the lines were.
+    pub tally: Tally,
+    /// Files that could not be read to their end, a sentence each.
+    pub read_errors: Vec<String>,
+    /// Events that an interrupted run had imported already.
+    pub resumed_events: u64,
+    /// Rows of closed sessions; `None` when the lines were only checked.
+    pub sessions: Option<u64>,
+    /// Rows of windows, table by table.
+    pub windows: Vec<(String, u64)>,
+    /// Where every event went; empty when the lines were only checked.
+    pub ledger: Ledger,
+    /// The bound of the watermark, as the user spells it.
+    pub max_disorder: String,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Report {
+    /// The report as text.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        self.headline(&mut text);
+        self.counts(&mut text);
+        self.malformed(&mut text);
+        self.read_errors(&mut text);
+        self.expired(&mut text);
+        self.ledger(&mut text);
+        text
+    }
+
+    fn headline(&self, text: &mut String) {
+        let done = if self.sessions.is_some() { "Imported" } else { "Checked" };
+        let files = if self.files == 1 { "1 file".to_owned() } else { format!("{} files", self.files) };
+        let seconds = self.elapsed.as_secs_f64();
+        let _ = write!(text, "{done} {files} in {seconds:.2} s");
+        if seconds > 0.0 {
+            // Saturating and cut to a whole number on purpose: it is a figure for people.
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let rate = (self.tally.events as f64 / seconds) as u64;
+            let _ = write!(text, " ({} events/s)", grouped(rate));
+        }
+        text.push_str("\n\n");
+    }
+
+    fn counts(&self, text: &mut String) {
+        let tally = &self.tally;
+        let mut row = |name: &str, number: u64, note: &str| {
+            let line = format!("  {name:<10} {:>13}  {note}", grouped(number));
+            let _ = writeln!(text, "{}", line.trim_end());
+        };
+        let range = tally.range.map_or(String::new(), |(from, to)| format!("{from} to {to}"));
+        row("lines", tally.lines, "");
+        row("events", tally.events, &range);
+        if self.resumed_events > 0 {
+            row("resumed", self.resumed_events, "of these events an interrupted run had imported already");
+        }
+        if tally.static_files + tally.blank > 0 {
+            let parts = [("static files", tally.static_files), ("blank lines", tally.blank)];
+            let parts =
+                parts.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {}", grouped(*n)));
+            row("skipped", tally.static_files + tally.blank, &parts.collect::<Vec<_>>().join(" · "));
+        }
+        row("malformed", tally.malformed, "");
+        if let Some(sessions) = self.sessions {
+            row("sessions", sessions, "");
+            let parts = self.windows.iter().map(|(table, rows)| format!("{table} {}", grouped(*rows)));
+            let note = parts.collect::<Vec<_>>().join(" · ");
+            row("windows", self.windows.iter().map(|(_, rows)| rows).sum(), &note);
+        }
+    }
+
+    fn malformed(&self, text: &mut String) {
+        if self.tally.first_malformed.is_empty() {
+            return;
+        }
+        text.push_str("\nMalformed lines:\n");
+        for malformed in &self.tally.first_malformed {
+            let _ = writeln!(text, "  {malformed}");
+        }
+        let more = self.tally.malformed - self.tally.first_malformed.len() as u64;
+        if more > 0 {
+            let _ = writeln!(text, "  … and {} more", grouped(more));
+        }
+    }
+
+    fn read_errors(&self, text: &mut String) {
+        if self.read_errors.is_empty() {
+            return;
+        }
+        text.push_str("\nNot read to the end:\n");
+        for error in &self.read_errors {
+            let _ = writeln!(text, "  {error}");
+        }
+    }
+
+    fn expired(&self, text: &mut String) {
+        let jobs: Vec<String> = self
+            .ledger
+            .jobs
+            .iter()
+            .filter(|(_, counts)| counts.expired > 0)
+            .map(|(job, counts)| format!("{job} {}", grouped(counts.expired)))
+            .collect();
+        if jobs.is_empty() {
+            return;
+        }
+        let _ = write!(
+            text,
+            "\nExpired: {}\n  \
+             These events came more than {max} out of order, after their window had closed; they are in\n  \
+             dropped_events and in no window. To count them, import into an empty data directory with a larger\n  \
+             --max-disorder (it was {max}).\n",
+            jobs.join(" · "),
+            max = self.max_disorder,
+        );
+    }
+
+    fn ledger(&self, text: &mut String) {
+        if !self.ledger.jobs.is_empty() {
+            text.push_str("\nLedger:\n");
+            text.push_str(&ledger_table(&self.ledger));
+        }
+    }
+}
+
+/// The ledger as a table: a line for each job, and whether its counts add up.
+pub fn ledger_table(ledger: &Ledger) -> String {
+    let header =
+        ["job", "accepted", "counted", "expired", "future", "filtered", "rejected"].map(str::to_owned);
+    let mut rows = vec![header];
+    for (job, counts) in &ledger.jobs {
+        let Counts { accepted, counted, expired, future, filtered, rejected } = *counts;
+        let [a, b, c, d, e, f] = [accepted, counted, expired, future, filtered, rejected].map(grouped);
+        rows.push([job.clone(), a, b, c, d, e, f]);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..7).map(width).collect();
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        let _ = write!(text, "  {:<1$}", row[0], widths[0]);
+        for (cell, width) in row.iter().zip(&widths).skip(1) {
+            let _ = write!(text, "  {cell:>width$}");
+        }
+        let verdict = match index.checked_sub(1).and_then(|job| ledger.jobs.values().nth(job)) {
+            None => "",
+            Some(counts) if counts.adds_up() => "  adds up",
+            Some(_) => "  DOES NOT ADD UP",
+        };
+        let _ = writeln!(text, "{verdict}");
+    }
+    text
+}
+
+/// A number with a comma between every three digits.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,29 @@
+//! The log of the process, on standard error: for people on a terminal, as JSON anywhere else.
+
+use std::io::IsTerminal as _;
+
+use tracing::Level;
+use tracing_subscriber::fmt;
+
+use crate::config::LogLevel;
+
+/// Starts logging at `level`. Called once, by `main`; a second call changes nothing.
+pub fn start(level: LogLevel) {
+    let builder = fmt().with_max_level(tracing_level(level)).with_writer(std::io::stderr);
+    // An error means that a log is set up already, as in tests; that one stays.
+    let _ = if std::io::stderr().is_terminal() {
+        builder.compact().with_target(false).try_init()
+    } else {
+        builder.json().flatten_event(true).with_current_span(false).try_init()
+    };
+}
+
+fn tracing_level(level: LogLevel) -> Level {
+    match level {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Trace => Level::TRACE,
+    }
+}
