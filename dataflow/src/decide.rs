@@ -130,3 +130,6 @@ fn hold_above(settings: &TimeSettings, frontier: EventTime, statements: &[Statem
     let behind = statements.iter().filter(|s| s.look.is_none_or(|end| end > s.position)).count();
     if behind > 1 { frontier.plus_ms(settings.bound_ms + settings.lead_max_ms) } else { EventTime::MAX }
 }
+
+#[cfg(test)]
+mod tests;

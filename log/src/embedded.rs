@@ -82,6 +82,7 @@ impl fmt::Debug for EmbeddedLog {
 }
 
 /// The system's clock.
+#[expect(clippy::disallowed_methods, reason = "this is the edge; `open_with` takes any other clock")]
 fn system_clock() -> EventTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     EventTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -109,10 +110,9 @@ impl EmbeddedLog {
         let storage = |error: std::io::Error| OpenError::storage(dir, &error);
         std::fs::create_dir_all(dir).map_err(storage)?;
         let lock = Lock::take(dir)?;
-        let Events { shared, queue, driver } =
-            Events::open(Arc::clone(&files), Arc::clone(&clock), dir, &options)?;
+        let Events { shared, queue, driver } = Events::open(files, Arc::clone(&clock), dir, &options)?;
         let journal = JournalDb::open(dir.join(journal::FILE), None, Arc::clone(&clock))?;
-        files.sync_dir(dir).map_err(storage)?;
+        shared.files.sync_dir(dir).map_err(storage)?;
         journal.settle_imports(&ends(&shared)).map_err(|ImportError { path, reason }| {
             OpenError::Journal(JournalError::Storage { what: path, reason })
         })?;

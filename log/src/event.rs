@@ -29,7 +29,9 @@ pub struct Appended {
 #[non_exhaustive]
 pub enum AppendError {
     /// Surely not appended: the queue holds as much as it may. Try again later.
-    #[error("the log's queue is full: {queued_bytes} of {limit_bytes} bytes wait; try again in a moment, or raise {setting}")]
+    #[error(
+        "the log's queue is full: {queued_bytes} of {limit_bytes} bytes wait; try again in a moment, or raise {setting}"
+    )]
     QueueFull {
         /// Bytes that wait.
         queued_bytes: usize,
@@ -49,7 +51,9 @@ pub enum AppendError {
         setting: &'static str,
     },
     /// Surely not appended: the log is as large as it may be and nothing in it may be removed yet.
-    #[error("the log is full: {used_bytes} of {limit_bytes} bytes are used and all of them are still needed; raise {setting}")]
+    #[error(
+        "the log is full: {used_bytes} of {limit_bytes} bytes are used and all of them are still needed; raise {setting}"
+    )]
     LogFull {
         /// Bytes used.
         used_bytes: u64,

@@ -43,7 +43,9 @@ pub struct Recovered {
 #[non_exhaustive]
 pub enum JournalError {
     /// It was written by a later version.
-    #[error("{what} has format version {found}; this version of tidegate reads up to {supported}: use the version that wrote it, or a later one")]
+    #[error(
+        "{what} has format version {found}; this version of tidegate reads up to {supported}: use the version that wrote it, or a later one"
+    )]
     NewerFormat {
         /// The file or record.
         what: String,
@@ -135,4 +137,3 @@ pub trait Journal: Send {
     /// See [`CommitError`]: some may be retried, the others end the process.
     fn commit(&mut self, commit: &Commit) -> Result<(), CommitError>;
 }
-

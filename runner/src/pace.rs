@@ -212,3 +212,6 @@ fn reading(open: &Open) -> Reading {
         Open::Cut(cut) => Reading::UpTo(cut.ends.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,3 +166,6 @@ fn check_events(last: &Binding, log: &mut dyn EventReader) -> Result<(), RunErro
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ fn main() {
     let t=Instant::now();
     for (i,r) in rows.iter().enumerate() { std::hint::black_box(decode::decode(Table::Metrics(Schema::ALL[1]), &RowRef{offset:Offset(i as u64),key:b"",value:r.as_bytes(),epoch:Epoch(1),op:Op::Final,generation:Generation(1),headers:&[]})); }
     println!("decode {:.0} rows/s", n as f64/t.elapsed().as_secs_f64());
+    let t=Instant::now(); for i in 0..n { std::hint::black_box(EventTime::from_millis(1_431_857_103_007+(i as i64)*37).to_table_text()); } println!("to_table_text {:.0} ns", t.elapsed().as_nanos() as f64/n as f64);
     let d = std::env::args().nth(1).unwrap();
     let store = SqliteStore::open(std::path::Path::new(&d)).unwrap();
     let t=Instant::now();

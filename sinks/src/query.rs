@@ -78,7 +78,9 @@ pub fn query(
         return Err(QueryError::Parameters { expected, given });
     }
     for (cell, at) in parameters.iter().zip(1..) {
-        statement.raw_bind_parameter(at, rusqlite::types::ToSqlOutput::Borrowed((*cell).into())).map_err(explain)?;
+        statement
+            .raw_bind_parameter(at, rusqlite::types::ToSqlOutput::Borrowed((*cell).into()))
+            .map_err(explain)?;
     }
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     visitor.columns(&names.iter().map(String::as_str).collect::<Vec<_>>()).map_err(QueryError::Output)?;
@@ -112,7 +114,9 @@ fn open(path: &Path) -> Result<Connection, QueryError> {
     match read_stamp(&connection).map_err(failed)? {
         Stamp::Metrics => Ok(connection),
         Stamp::Empty => Err(QueryError::Missing { path: display() }),
-        Stamp::Newer { found, supported } => Err(QueryError::NewerFormat { path: display(), found, supported }),
+        Stamp::Newer { found, supported } => {
+            Err(QueryError::NewerFormat { path: display(), found, supported })
+        }
         Stamp::Foreign => Err(QueryError::NotAMetricStore {
             path: display(),
             reason: "it is an SQLite file of another program".to_owned(),
@@ -126,9 +130,8 @@ fn open_shared(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_URI;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let path = path.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(path.to_owned()))?;
     let escaped = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     ready(Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)?)
@@ -169,5 +172,24 @@ impl<'a> From<Cell<'a>> for ValueRef<'a> {
             Cell::Text(text) => Self::Text(text.as_bytes()),
             Cell::Blob(bytes) => Self::Blob(bytes),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The way in where no shared-memory file can be made. (The tests may run as a user whom no
+    /// permission stops, so the refusal itself is not played.)
+    #[test]
+    fn a_closed_file_is_read_as_it_lies_whatever_its_name() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("a b?immutable=0#%41.db");
+        drop(crate::SqliteStore::open(&path).expect("the store opens"));
+        assert!(!has_wal(&path));
+        let connection = open_immutable(&path).expect("it opens");
+        assert_eq!(read_stamp(&connection), Ok(Stamp::Metrics));
+        let files = std::fs::read_dir(directory.path()).expect("the directory").count();
+        assert_eq!(files, 1, "nothing was made beside it");
     }
 }

@@ -8,6 +8,7 @@
 mod apply;
 mod error;
 mod expire;
+mod instant;
 mod layout;
 mod open;
 

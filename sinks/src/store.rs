@@ -54,6 +54,25 @@ pub struct Applied {
     pub first_unreadable: Option<UnreadableRow>,
 }
 
+impl Applied {
+    /// How many rows these are.
+    pub fn rows(&self) -> u64 {
+        self.put + self.removed + self.repeated + self.stale + self.unreadable
+    }
+
+    /// Adds what another batch did.
+    pub fn add(&mut self, other: &Self) {
+        self.put += other.put;
+        self.removed += other.removed;
+        self.repeated += other.repeated;
+        self.stale += other.stale;
+        self.unreadable += other.unreadable;
+        if self.first_unreadable.is_none() {
+            self.first_unreadable.clone_from(&other.first_unreadable);
+        }
+    }
+}
+
 /// Rows that are gone from the log before they were stored, and that somebody decided to go without.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {

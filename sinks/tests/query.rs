@@ -45,7 +45,8 @@ fn it_reads_while_another_connection_writes_and_after_it_closed() {
     let place = Place::new();
     let log = MemoryLog::default();
     let mut sink = fill(&log, place.store());
-    let count = || text(&place.file(), "SELECT count(*) AS n FROM event_metrics", Format::Csv).expect("it reads");
+    let count =
+        || text(&place.file(), "SELECT count(*) AS n FROM event_metrics", Format::Csv).expect("it reads");
     assert_eq!(count(), "n\n3\n");
     log.push(EVENTS, 0, 6, Op::Final, event_json(2, "click", 1));
     sink.step(NOW).expect("readers do not hold up the writer");
@@ -73,7 +74,13 @@ fn a_result_is_of_one_moment() {
         }
         fn row(&mut self, _: &[Cell<'_>]) -> io::Result<()> {
             self.rows += 1;
-            self.log.push(EVENTS, 0, 6, Op::Final, event_json(100 + self.rows.cast_signed() as i64, "click", 1));
+            self.log.push(
+                EVENTS,
+                0,
+                6,
+                Op::Final,
+                event_json(100 + self.rows.cast_signed() as i64, "click", 1),
+            );
             self.sink.step(NOW).expect("the writer goes on");
             Ok(())
         }
@@ -103,7 +110,9 @@ fn a_newer_store_is_refused() {
     let place = filled();
     let connection = rusqlite::Connection::open(place.file()).expect("opens");
     connection.pragma_update(None, "user_version", 9).expect("set");
-    assert!(error(&place.file(), "SELECT 1").contains("format version 9; this version of tidegate reads up to 1"));
+    assert!(
+        error(&place.file(), "SELECT 1").contains("format version 9; this version of tidegate reads up to 1")
+    );
 }
 
 #[test]
@@ -159,8 +168,7 @@ fn dates_of_sqlite_understand_the_instants() {
     assert_eq!(found, "at,s\n00:01,60\n00:01,60\n00:02,120\n");
 }
 
-const EVERY_TYPE: &str =
-    "SELECT NULL AS none, -7 AS whole, 2.0 AS real, 'it''s \"x\", é' AS \"the text\", x'00ff' AS bytes, \
+const EVERY_TYPE: &str = "SELECT NULL AS none, -7 AS whole, 2.0 AS real, 'it''s \"x\", é' AS \"the text\", x'00ff' AS bytes, \
      char(27) || '[31m' AS esc UNION ALL SELECT 1, 1000000, 0.1, '', x'', 'two' || char(10) || 'lines'";
 
 #[test]
@@ -232,7 +240,8 @@ impl Write for Pipe {
     }
 }
 
-const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, 'text' FROM n";
+const ENDLESS: &str =
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, 'text' FROM n";
 
 /// An endless result ends when the reader does, which proves that no format gathers it.
 #[test]

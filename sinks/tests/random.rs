@@ -35,9 +35,15 @@ fn change() -> impl Strategy<Value = Change> {
 #[derive(Clone, Debug)]
 enum Act {
     Append(Vec<Change>),
-    Steps { count: usize, rows_max: usize, bytes_max: usize },
+    Steps {
+        count: usize,
+        rows_max: usize,
+        bytes_max: usize,
+    },
     /// The sink dies; its acknowledgements may have failed before.
-    Die { unacknowledged: bool },
+    Die {
+        unacknowledged: bool,
+    },
     /// The log removes what was acknowledged.
     Remove,
 }

@@ -28,14 +28,14 @@ fn run(log: &MemoryLog, place: &Place, config: Config) {
 #[test]
 fn a_step_reads_a_limited_number_of_rows_and_says_when_there_are_no_more() {
     let (log, place) = (log_of(25), Place::new());
-    let mut sink = Sink::new(log.clone(), place.store(), Config { rows_per_topic_max: 10, ..Config::default() });
+    let mut sink =
+        Sink::new(log.clone(), place.store(), Config { rows_per_topic_max: 10, ..Config::default() });
     let mut steps = Vec::new();
     for _ in 0..4 {
         let progress = sink.step(NOW).expect("a step");
         steps.push((progress.applied.put, progress.caught_up, log.acknowledged(EVENTS, 0)));
     }
-    let expected =
-        [(10, false, Some(10)), (10, false, Some(20)), (5, false, Some(25)), (0, true, Some(25))];
+    let expected = [(10, false, Some(10)), (10, false, Some(20)), (5, false, Some(25)), (0, true, Some(25))];
     assert_eq!(steps, expected);
     assert_eq!(sink.totals().put, 25);
 }
@@ -48,7 +48,8 @@ fn the_limit_is_shared_by_the_partitions_of_a_topic_in_turns() {
             log.push(EVENTS, partition, 5, Op::Final, event_json(minute, &partition.to_string(), 1));
         }
     }
-    let mut sink = Sink::new(log.clone(), place.store(), Config { rows_per_topic_max: 5, ..Config::default() });
+    let mut sink =
+        Sink::new(log.clone(), place.store(), Config { rows_per_topic_max: 5, ..Config::default() });
     for _ in 0..3 {
         assert_eq!(sink.step(NOW).expect("a step").applied.put, 5);
     }
@@ -192,7 +193,10 @@ fn rows_removed_before_they_were_stored_are_an_error_unless_the_gap_is_accepted(
     let mut sink = Sink::new(log.clone(), place.store(), Config::default());
     for _ in 0..2 {
         let error = sink.step(NOW).expect_err("rows are gone").to_string();
-        assert!(error.starts_with("offsets 0 to 4 (exclusive) of partition 0 of topic event_metrics are gone"), "{error}");
+        assert!(
+            error.starts_with("offsets 0 to 4 (exclusive) of partition 0 of topic event_metrics are gone"),
+            "{error}"
+        );
     }
     assert!(place.dump(EVENTS).is_empty());
     run(&log, &place, Config { accept_gap: true, ..Config::default() });
@@ -231,7 +235,10 @@ fn another_log_than_the_one_the_rows_came_from_is_refused() {
         let error = Sink::new(log.clone(), place.store(), Config::default()).step(NOW);
         let error = error.expect_err("it is another log").to_string();
         assert!(error.contains(found), "{error}");
-        assert!(error.contains("rows up to offset 9 (epoch 5) of partition 0 of topic event_metrics"), "{error}");
+        assert!(
+            error.contains("rows up to offset 9 (epoch 5) of partition 0 of topic event_metrics"),
+            "{error}"
+        );
         assert_eq!(log.acknowledged(EVENTS, 0), None);
         assert_eq!(place.dump_all(), before);
     }
@@ -252,7 +259,11 @@ fn retention_works_by_event_time_a_limited_number_a_step_and_not_at_every_step()
     assert_eq!(expired(&mut sink, at(0)), 30, "the limit");
     assert_eq!(expired(&mut sink, at(0)), 18, "the rest follows at once");
     let oldest = common::dump(&place.file(), "SELECT min(window_start), count(*) FROM event_metrics");
-    assert_eq!(oldest, [["1970-01-01 00:48:00.000", "12"]], "newest start 00:59 less ten minutes is the end of 00:48");
+    assert_eq!(
+        oldest,
+        [["1970-01-01 00:48:00.000", "12"]],
+        "newest start 00:59 less ten minutes is the end of 00:48"
+    );
     log.push(EVENTS, 0, 6, Op::Final, event_json(60, "click", 1));
     assert_eq!(expired(&mut sink, at(999)), 0, "not yet due");
     assert_eq!(expired(&mut sink, at(1_000)), 1);
@@ -278,7 +289,8 @@ impl Failing {
     ) -> Result<T, StoreError> {
         self.calls += 1;
         let fails = self.calls == self.fails_at;
-        let error = StoreError::Indefinite { path: "metrics.db".to_owned(), reason: "told to fail".to_owned() };
+        let error =
+            StoreError::Indefinite { path: "metrics.db".to_owned(), reason: "told to fail".to_owned() };
         if fails && !self.after {
             return Err(error);
         }

@@ -66,7 +66,8 @@ fn another_version_and_another_programs_file_are_refused_by_name() {
     assert_eq!(common::dump(&place.file(), "PRAGMA journal_mode"), [["delete"]], "it is left as it was");
 
     let place = Place::new();
-    std::fs::write(place.file(), "a text that is longer than the header of SQLite".repeat(99)).expect("written");
+    std::fs::write(place.file(), "a text that is longer than the header of SQLite".repeat(99))
+        .expect("written");
     let error = SqliteStore::open(&place.file()).expect_err("it is no database");
     assert!(matches!(error, OpenError::NotAMetricStore { .. }), "{error}");
 }
@@ -120,9 +121,13 @@ fn a_full_disk_is_an_error_that_changes_nothing_and_heals() {
         log.push(EVENTS, 0, 5, Op::Final, event_json(minute, "click", 1));
     }
     let store = place.store();
-    let pages: u32 = store.connection().query_row("PRAGMA page_count", [], |row| row.get(0)).expect("a number");
+    let pages: u32 =
+        store.connection().query_row("PRAGMA page_count", [], |row| row.get(0)).expect("a number");
     let limit = |store: &SqliteStore, pages: u32| {
-        store.connection().query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).expect("set");
+        store
+            .connection()
+            .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+            .expect("set");
     };
     limit(&store, pages + 2);
     let mut sink = Sink::new(log.clone(), store, Config::default());

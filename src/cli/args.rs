@@ -99,8 +99,11 @@ pub struct ImportArgs {
     #[arg(long)]
     pages_only: bool,
 
-    /// What an access log's paths are put behind [default: http://localhost]
-    #[arg(long, value_name = "URL")]
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "What an access log's paths are put behind [default: http://localhost]"
+    )]
     base_url: Option<String>,
 
     /// What the lines are: auto, json, access-log [default: auto]

@@ -30,7 +30,6 @@ impl Form {
     /// The value that `text` stands for, and what should be said in the log about it.
     pub(super) fn read(self, text: &str) -> (Raw, Option<&'static str>) {
         let (value, notice) = match self {
-            Self::Plain => (text.to_owned(), None),
             Self::Seconds => {
                 let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
                 (if plain { format!("{text}s") } else { text.to_owned() }, None)
@@ -42,7 +41,7 @@ impl Form {
                 let notice = "9000 is ClickHouse's native port; its HTTP port 8123 is used instead";
                 ("8123".to_owned(), Some(notice))
             }
-            Self::ClickhousePort => (text.to_owned(), None),
+            Self::Plain | Self::ClickhousePort => (text.to_owned(), None),
         };
         (Raw::Text(value), notice)
     }

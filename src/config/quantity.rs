@@ -1,5 +1,7 @@
 //! Durations and sizes in words: `90s`, `1h30m`, `64MiB`; read, and written the same way.
 
+use std::fmt::Write as _;
+
 const SPANS: [(&str, i64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 const SIZES: [(&str, u64); 9] = [
@@ -39,7 +41,7 @@ pub(crate) fn show_span(ms: i64) -> String {
     let mut text = String::new();
     for (unit, factor) in SPANS {
         if rest >= factor {
-            text.push_str(&format!("{}{unit}", rest / factor));
+            write!(text, "{}{unit}", rest / factor).expect("a string takes everything");
             rest %= factor;
         }
     }

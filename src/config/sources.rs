@@ -16,7 +16,10 @@ pub struct ReadFileError {
 
 /// The process's environment. A value that is no UTF-8 keeps its readable part, and is refused by
 /// whatever setting it belongs to.
-#[expect(clippy::disallowed_methods, reason = "this is the configuration module, which reads the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the configuration module, which reads the environment"
+)]
 pub fn environment() -> BTreeMap<String, String> {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect()

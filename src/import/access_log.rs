@@ -94,6 +94,7 @@ pub struct Converter {
     url: String,
     user_id: String,
     session_id: String,
+    ip_address: String,
     json: Vec<u8>,
 }
 
@@ -106,6 +107,7 @@ impl Converter {
             url: String::new(),
             user_id: String::new(),
             session_id: String::new(),
+            ip_address: String::new(),
             json: Vec::new(),
         }
     }
@@ -143,7 +145,15 @@ impl Converter {
             user_agent: &agent,
             url: &self.url,
             referrer: referrer.as_deref().filter(|referrer| is_http_url(referrer)),
-            ip_address: ip(fields.address),
+            ip_address: match ip(fields.address) {
+                // An address that is accepted at all has only this one spelling.
+                Some(IpAddr::V4(_)) => Some(&self.user_id),
+                Some(IpAddr::V6(address)) => {
+                    self.ip_address = address.to_string();
+                    Some(&self.ip_address)
+                }
+                None => None,
+            },
             session_id: &self.session_id,
             timestamp: fields.time,
         };

@@ -150,8 +150,9 @@ pub fn ledger_table(ledger: &Ledger) -> String {
     let mut rows = vec![header];
     for (job, counts) in &ledger.jobs {
         let Counts { accepted, counted, expired, future, filtered, rejected } = *counts;
-        let [a, b, c, d, e, f] = [accepted, counted, expired, future, filtered, rejected].map(grouped);
-        rows.push([job.clone(), a, b, c, d, e, f]);
+        let mut row = [0, accepted, counted, expired, future, filtered, rejected].map(grouped);
+        row[0].clone_from(job);
+        rows.push(row);
     }
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..7).map(width).collect();

@@ -136,10 +136,8 @@ pub fn many_appenders_lose_and_double_nothing(subject: &impl Subject) {
         acknowledged.extend(thread.join().expect("the thread does not panic"));
     }
     for (index, partition) in [P0, P1].into_iter().enumerate() {
-        let mut expected: Vec<_> = acknowledged
-            .iter()
-            .map(|(positions, value)| (positions[index].offset, value.clone()))
-            .collect();
+        let mut expected: Vec<_> =
+            acknowledged.iter().map(|(positions, value)| (positions[index].offset, value.clone())).collect();
         expected.sort();
         let read = read_from(&mut reader, partition, Offset(0), 64);
         assert_eq!(read, expected);

@@ -61,8 +61,8 @@ pub(super) fn read_format(files: &dyn Files, dir: &Path) -> Result<Option<u32>, 
         at: at as u64,
         reason,
     };
-    let format: serde_json::Value = serde_json::from_slice(&bytes[..read])
-        .map_err(|error| damaged(error.column(), error.to_string()))?;
+    let format: serde_json::Value =
+        serde_json::from_slice(&bytes[..read]).map_err(|error| damaged(error.column(), error.to_string()))?;
     let number = |name: &str| {
         let number = format.get(name).and_then(serde_json::Value::as_u64);
         number

@@ -10,7 +10,9 @@ use crate::journal::JournalError;
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process writes it.
-    #[error("{dir} is being written by the process with pid {pid}; stop that one first, or name another directory")]
+    #[error(
+        "{dir} is being written by the process with pid {pid}; stop that one first, or name another directory"
+    )]
     Locked {
         /// The directory.
         dir: String,
@@ -18,7 +20,9 @@ pub enum OpenError {
         pid: String,
     },
     /// It was written by a later version.
-    #[error("{path} has format version {found}; this version of tidegate reads up to {supported}: use the version that wrote it, or a later one")]
+    #[error(
+        "{path} has format version {found}; this version of tidegate reads up to {supported}: use the version that wrote it, or a later one"
+    )]
     NewerFormat {
         /// The file.
         path: String,

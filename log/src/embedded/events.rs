@@ -72,8 +72,7 @@ impl Events {
         let shared = Arc::new(Shared::new(files, partitions));
         let writer = SegmentWriter::new(Arc::clone(&shared), writers, clock, options);
         let queue = Arc::new(Queue::new(options));
-        let driver =
-            Driver { queue: Arc::clone(&queue), writer, batch_bytes_max: options.batch_bytes_max };
+        let driver = Driver { queue: Arc::clone(&queue), writer, batch_bytes_max: options.batch_bytes_max };
         Ok(Self { shared, queue, driver })
     }
 }

@@ -221,7 +221,6 @@ impl FrameBuilder {
         self.bytes.len()
     }
 
-
     /// First offset and place of every frame.
     pub(super) fn starts(&self) -> &[(u64, u64)] {
         &self.starts

@@ -24,7 +24,7 @@ pub(super) struct Queue {
     /// There is room again, or nothing is taken any more.
     drained: Condvar,
     partitions: u32,
-    queue_bytes_max: usize,
+    bytes_max: usize,
     append_bytes_max: usize,
 }
 
@@ -60,7 +60,7 @@ impl Queue {
             filled: Condvar::new(),
             drained: Condvar::new(),
             partitions: options.partitions,
-            queue_bytes_max: options.queue_bytes_max,
+            bytes_max: options.queue_bytes_max,
             append_bytes_max: options.append_bytes_max,
         }
     }
@@ -81,7 +81,7 @@ impl Queue {
             let (limit_bytes, setting) = (self.append_bytes_max, APPEND_BYTES_MAX);
             return Err(AppendError::TooLarge { bytes, limit_bytes, setting });
         }
-        let full = |state: &State| state.bytes + bytes > self.queue_bytes_max;
+        let full = |state: &State| state.bytes + bytes > self.bytes_max;
         let mut state = self.lock();
         if when_full == WhenFull::Wait {
             let wait = |state: &mut State| full(state) && !state.closed;
@@ -93,7 +93,7 @@ impl Queue {
         if full(&state) {
             return Err(AppendError::QueueFull {
                 queued_bytes: state.bytes,
-                limit_bytes: self.queue_bytes_max,
+                limit_bytes: self.bytes_max,
                 setting: QUEUE_BYTES_MAX,
             });
         }

@@ -15,12 +15,11 @@ use super::files::{Files, StoredFile};
 use super::frame::{FrameFault, FrameHeader, HEADER_BYTES, find_magic};
 use super::partition::{Partition, SegmentInfo, Segments};
 use super::segment::{
-    HeaderFault, SEGMENT_VERSION, ScanError, Scanner, base_of_name, check_header,
-    segment_name,
+    HeaderFault, SEGMENT_VERSION, ScanError, Scanner, base_of_name, check_header, segment_name,
 };
 use super::writer::{Active, PartitionWriter};
 
-/// How much is searched at once for frames after a torn one.
+/// How much is read at once.
 const SEARCH_BYTES: usize = 1 << 20;
 
 /// A partition that was opened: what is shared, and what only its writer has.
@@ -34,7 +33,7 @@ struct Last {
     info: SegmentInfo,
     file: Box<dyn StoredFile>,
     end: u64,
-    last_append_ms: i64,
+    append_ms: i64,
 }
 
 /// Opens a partition, whose directory may be new.
@@ -47,6 +46,8 @@ pub(super) fn open_partition(
     let mut bases: Vec<u64> =
         files.list(&dir).map_err(storage)?.iter().filter_map(|name| base_of_name(name)).collect();
     bases.sort_unstable();
+    // The process before may have died before the name of the newest segment was durable.
+    files.sync_dir(&dir).map_err(storage)?;
 
     // What a crash left of a segment that was just being created holds nothing; it is created again.
     let mut unborn = None;
@@ -78,16 +79,25 @@ pub(super) fn open_partition(
         };
         segments.list.push(SegmentInfo::new(base, path, len, first_append_ms));
     }
-    let last = open_last(files.as_ref(), id, &dir, last_base, unborn)?;
+    let mut last = open_last(files.as_ref(), id, &dir, last_base, unborn)?;
+    if last.end == last_base
+        && let Some(before) = segments.list.last()
+    {
+        // Append times go on from those of the segment before one that is still empty.
+        let before = open_last(files.as_ref(), id, &dir, before.base, Some(last_base))?;
+        last.append_ms = before.append_ms;
+    }
     segments.end = last.end;
     let active = Active { file: last.file, path: last.info.path.clone(), base: last_base };
     let active_bytes = last.info.durable_bytes;
     segments.list.push(last.info);
     // The segment before one that was being created had been full.
     let active = if unborn.is_some() { None } else { Some((active, active_bytes)) };
-    let writer = PartitionWriter::new(active, segments.end, last.last_append_ms);
+    let writer = PartitionWriter::new(active, segments.end, last.append_ms);
     Ok(Opened { partition: Partition::new(id, dir, segments), writer })
 }
+
+type FileAndLength = (Box<dyn StoredFile>, u64);
 
 /// Opens a segment and checks its header; `None` when that is torn. Also says the file's length.
 fn open_segment(
@@ -95,7 +105,7 @@ fn open_segment(
     id: PartitionId,
     dir: &Path,
     base: u64,
-) -> Result<Option<(Box<dyn StoredFile>, u64)>, OpenError> {
+) -> Result<Option<FileAndLength>, OpenError> {
     let path = dir.join(segment_name(base));
     let storage = |error: io::Error| OpenError::storage(&path, &error);
     let file = files.open(&path).map_err(storage)?;
@@ -131,8 +141,10 @@ fn open_last(
     let mut info = SegmentInfo::new(base, path.clone(), len, None);
     let mut scanner = Scanner::new(file, path.clone(), Vec::new());
     let (mut end, mut last_append_ms) = (base, i64::MIN);
-    // Where the last write whose frames are all there ends: position and offset.
+    // Where the last write whose frames are all there ends: position and offset. And where it began,
+    // which is up to where the file was durable then.
     let mut whole = (scanner.position(), base);
+    let mut durable = 0;
     let torn = loop {
         let position = scanner.position();
         match scanner.frame(end, len) {
@@ -145,6 +157,7 @@ fn open_last(
                 end = header.end();
                 if header.followed_by == 0 {
                     whole = (scanner.position(), end);
+                    durable = header.durable_at.min(position);
                 }
             }
             Err(ScanError::Io(error)) => return Err(storage(error)),
@@ -164,12 +177,30 @@ fn open_last(
             "cut off the torn end of the log; nothing in it had been acknowledged"
         );
         file.truncate(whole.0).map_err(storage)?;
-        file.sync().map_err(storage)?;
         info.cut(whole.0);
     } else if let Some(next) = followed_by.filter(|next| *next != end) {
         return Err(damaged(len, format!("it ends at offset {end}, but the next segment begins at {next}")));
     }
-    Ok(Last { info, file, end: whole.1, last_append_ms })
+    make_durable(file.as_ref(), durable, whole.0).map_err(storage)?;
+    Ok(Last { info, file, end: whole.1, append_ms: last_append_ms })
+}
+
+/// Makes what was found durable, before anybody sees it. The process before may have died between the
+/// write and the sync; or its sync had failed, after which the system shows bytes that are not on the
+/// disk and, asked to sync them, says that it has. Only bytes that are written again are surely synced.
+fn make_durable(file: &dyn StoredFile, from: u64, to: u64) -> io::Result<()> {
+    let mut buffer = vec![0; SEARCH_BYTES];
+    let mut at = from;
+    while at < to {
+        let wanted = usize::try_from(to - at).unwrap_or(usize::MAX).min(buffer.len());
+        let read = file.read_at(&mut buffer[..wanted], at)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.write_at(&buffer[..read], at)?;
+        at += read as u64;
+    }
+    file.sync()
 }
 
 /// Whether the bytes at `at` had been durable: then an intact frame follows that was written when they
@@ -210,4 +241,3 @@ fn is_later_frame(file: &dyn StoredFile, at: u64, len: u64, durable: u64) -> io:
     let read = file.read_at(&mut frame, at)?;
     Ok(read == frame.len() && header.verify(&frame).is_ok())
 }
-

@@ -99,6 +99,14 @@ mod tests {
 
     #[test]
     fn only_whole_segments_that_nobody_needs_go() {
+        struct Case {
+            name: &'static str,
+            needed: &'static [(u32, u64)],
+            keep_from: Option<i64>,
+            total: u64,
+            goes: &'static [(u32, u64)],
+        }
+
         let segments = [
             segment(0, 0, Some(100)),
             segment(0, 10, Some(200)),
@@ -107,13 +115,6 @@ mod tests {
             segment(1, 10, None),
         ];
         let everything = u64::MAX;
-        struct Case {
-            name: &'static str,
-            needed: &'static [(u32, u64)],
-            keep_from: Option<i64>,
-            total: u64,
-            goes: &'static [(u32, u64)],
-        }
         let case = |name, needed, keep_from, total, goes| Case { name, needed, keep_from, total, goes };
         for case in [
             case("nothing is known to be unneeded", &[], Some(999), 0, &[]),

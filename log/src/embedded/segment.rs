@@ -31,7 +31,8 @@ const READ_BYTES: usize = 1 << 20;
 const FIRST_READ_BYTES: usize = 64 << 10;
 
 const MAGIC: [u8; 8] = *b"\xFFTGSEG\xFE\n";
-const HEADER_LEN: usize = 32;
+/// The same, in memory.
+pub(super) const HEADER_LEN: usize = 32;
 
 /// The name of the segment whose first record has offset `base`.
 pub(super) fn segment_name(base: u64) -> String {

@@ -1,5 +1,6 @@
 //! The embedded log as a whole, on real files.
 
+use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -19,6 +20,26 @@ pub(super) fn options(partitions: u32) -> Options {
 
 pub(super) fn open(dir: &Path, partitions: u32) -> EmbeddedLog {
     EmbeddedLog::open(dir, options(partitions)).expect("the log opens")
+}
+
+/// A copy of a data directory: of one that is written to, it is what would be left if the process were
+/// killed now.
+pub(super) fn copy_of(from: &Path) -> TempDir {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).expect("a directory");
+        for entry in fs::read_dir(from).expect("a directory") {
+            let entry = entry.expect("an entry");
+            let target = to.join(entry.file_name());
+            if entry.file_type().expect("a type").is_dir() {
+                copy(&entry.path(), &target);
+            } else {
+                fs::copy(entry.path(), target).expect("a copy");
+            }
+        }
+    }
+    let copied = TempDir::new().expect("a temporary directory");
+    copy(from, copied.path());
+    copied
 }
 
 struct Embedded {

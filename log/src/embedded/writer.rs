@@ -20,11 +20,11 @@ use std::sync::atomic::Ordering;
 use tidegate_model::{EventTime, Offset};
 
 use super::files::{StoredFile, is_disk_full};
-use super::frame::{FrameBuilder, HEADER_BYTES};
+use super::frame::{FRAME_BODY_BYTES, FrameBuilder, HEADER_BYTES};
 use super::oneshot::Sender;
 use super::options::{Options, TOTAL_BYTES_MAX};
 use super::partition::{Partition, SegmentInfo, Shared};
-use super::segment::{SEGMENT_HEADER_BYTES, encode_header, segment_name};
+use super::segment::{HEADER_LEN, SEGMENT_HEADER_BYTES, encode_header, segment_name};
 use crate::event::{AppendError, Appended, NewEvent};
 
 /// A clock. It may jump; append times do not follow it back.
@@ -200,20 +200,17 @@ impl SegmentWriter {
     fn room_for(&self, pending: &Pending, touched: &BTreeSet<usize>) -> Result<(), AppendError> {
         let staged: usize = touched.iter().map(|index| self.partitions[*index].staged.len()).sum();
         let used_bytes = self.shared.used_bytes.load(Ordering::Acquire);
-        // At most one header per record, and often far fewer: a limit may be kept generously.
-        let wanted = (staged + pending.bytes + HEADER_BYTES + 4 * pending.events.len()) as u64;
+        // An upper bound: every partition may begin a frame and a segment.
+        let headers = self.partitions.len() * (HEADER_BYTES + HEADER_LEN)
+            + pending.bytes / FRAME_BODY_BYTES * HEADER_BYTES;
+        let wanted = (staged + pending.bytes + headers + 4 * pending.events.len()) as u64;
         if used_bytes.saturating_add(wanted) <= self.total_bytes_max {
             return Ok(());
         }
         Err(AppendError::LogFull { used_bytes, limit_bytes: self.total_bytes_max, setting: TOTAL_BYTES_MAX })
     }
 
-    fn stage(
-        &mut self,
-        events: &[NewEvent],
-        now_ms: i64,
-        touched: &mut BTreeSet<usize>,
-    ) -> Vec<Appended> {
+    fn stage(&mut self, events: &[NewEvent], now_ms: i64, touched: &mut BTreeSet<usize>) -> Vec<Appended> {
         let mut positions = Vec::with_capacity(events.len());
         for event in events {
             let index = usize::try_from(event.partition.0).expect("the queue checked that it exists");
@@ -222,8 +219,7 @@ impl SegmentWriter {
                 partition.staged_ms = now_ms.max(partition.last_append_ms);
             }
             partition.staged.push(partition.staged_end, &event.value);
-            positions
-                .push(Appended { partition: event.partition, offset: Offset(partition.staged_end) });
+            positions.push(Appended { partition: event.partition, offset: Offset(partition.staged_end) });
             partition.staged_end += 1;
         }
         positions
@@ -247,10 +243,7 @@ impl SegmentWriter {
             let active = partition.active.as_mut().expect("it was created if there was none");
             partition.suspect = true;
             let frames = partition.staged.seal(partition.staged_ms, partition.durable_bytes);
-            active
-                .file
-                .write_at(frames, partition.durable_bytes)
-                .map_err(Failure::at(&active.path))?;
+            active.file.write_at(frames, partition.durable_bytes).map_err(Failure::at(&active.path))?;
         }
         for index in touched {
             if let Some(active) = &self.partitions[*index].active {

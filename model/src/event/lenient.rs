@@ -87,10 +87,10 @@ pub(super) fn timestamp(value: Scalar<'_>, default: EventTime) -> Result<EventTi
 /// A number that is written as an integer counts exactly; any other one is a double first.
 #[inline]
 pub(super) fn integer_of_number(number: &str) -> Result<i64, Misfit> {
-    if is_integer_literal(number) {
-        number.parse().map_err(|_| Misfit)
-    } else {
-        integer_of_float(number.parse().map_err(|_| Misfit)?)
+    match number.parse() {
+        Ok(integer) => Ok(integer),
+        Err(_) if is_integer_literal(number) => Err(Misfit),
+        Err(_) => integer_of_float(number.parse().map_err(|_| Misfit)?),
     }
 }
 

@@ -110,7 +110,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// A JSON value that is no container, unescaped; `None` for arrays and objects, `true` and `false`.
+/// A JSON value, unescaped, as far as the rules tell values apart; see [`Scalar`].
 pub(super) enum Leaf<'a> {
     Null,
     Text(Cow<'a, str>),
@@ -124,6 +124,8 @@ impl<'a> Leaf<'a> {
         let json = raw.get();
         match json.as_bytes().first() {
             Some(b'n') => Self::Null,
+            // Without a backslash, a string is what stands between the quotes.
+            Some(b'"') if !json.contains('\\') => Self::Text(Cow::Borrowed(&json[1..json.len() - 1])),
             Some(b'"') => serde_json::from_str(json).map_or(Self::Other, |Text(text)| Self::Text(text)),
             Some(b'-' | b'0'..=b'9') => Self::Number(json),
             _ => Self::Other,
@@ -177,7 +179,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
+                // The most members that an object of the event's form has by itself.
+                let mut members = Vec::with_capacity(7);
                 while let Some((Text(name), value)) = map.next_entry()? {
                     members.push((name, value));
                 }

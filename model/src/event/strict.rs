@@ -29,12 +29,12 @@ impl Event {
         let root = document(body)?;
         let mut reader = Reader { faults: Vec::new() };
         let root = reader.object("", Some(root), "an object");
-        let event = reader.section(&root, "event", "an object with type");
-        let user = reader.section(&root, "user", "an object with id");
+        let event = reader.section(&root, "/event", "an object with type");
+        let user = reader.section(&root, "/user", "an object with id");
         let device =
-            reader.section(&root, "device", "an object with user_agent, screen_width and screen_height");
-        let context = reader.section(&root, "context", "an object with url and session_id");
-        let metrics = reader.section(&root, "metrics", "an object, {} at least");
+            reader.section(&root, "/device", "an object with user_agent, screen_width and screen_height");
+        let context = reader.section(&root, "/context", "an object with url and session_id");
+        let metrics = reader.section(&root, "/metrics", "an object, {} at least");
 
         // Every field is read before the first `?` below, so that all faults are found.
         let id = reader.field(&event, "id", |value| uuid(value, defaults.id));
@@ -82,14 +82,14 @@ struct Reader {
 
 /// An object of the body; without members when it is none, which has been told.
 struct Section<'a> {
-    pointer: String,
+    pointer: &'static str,
     members: Option<Members<'a>>,
 }
 
 impl Reader {
     fn object<'a>(
         &mut self,
-        pointer: &str,
+        pointer: &'static str,
         raw: Option<&'a RawValue>,
         expected: &'static str,
     ) -> Section<'a> {
@@ -97,13 +97,19 @@ impl Reader {
         if members.is_none() {
             self.fault(pointer.to_owned(), raw, expected);
         }
-        Section { pointer: pointer.to_owned(), members }
+        Section { pointer, members }
     }
 
-    fn section<'a>(&mut self, root: &Section<'a>, name: &str, expected: &'static str) -> Section<'a> {
+    /// The object at `pointer`, one step below the root.
+    fn section<'a>(
+        &mut self,
+        root: &Section<'a>,
+        pointer: &'static str,
+        expected: &'static str,
+    ) -> Section<'a> {
         match &root.members {
-            Some(members) => self.object(&segment(name), members.get(name), expected),
-            None => Section { pointer: String::new(), members: None },
+            Some(members) => self.object(pointer, members.get(&pointer[1..]), expected),
+            None => Section { pointer, members: None },
         }
     }
 

@@ -37,7 +37,9 @@ pub enum QueryError {
         reason: String,
     },
     /// The statement would change something.
-    #[error("the statement would write; the metric store is only written from the log, and queries only read (SELECT …)")]
+    #[error(
+        "the statement would write; the metric store is only written from the log, and queries only read (SELECT …)"
+    )]
     Writes,
     /// The statement gives no rows.
     #[error("the statement gives no rows; ask a query (SELECT …)")]
@@ -132,7 +134,8 @@ fn first_words(text: &str) -> String {
 
 /// What there is instead of the table or column that is not there.
 fn suggest(connection: &Connection, sql: &str, message: &str) -> Option<String> {
-    let tables = names(connection, "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name", []);
+    let tables =
+        names(connection, "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name", []);
     if message.starts_with("no such table") {
         return Some(format!("the tables are {}", tables.join(", ")));
     }

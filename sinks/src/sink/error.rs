@@ -68,7 +68,9 @@ pub enum SinkError {
         found: String,
     },
     /// Rows are stored, but the log could not be told. It is told again at the next step.
-    #[error("cannot tell the log that partition {partition} of topic {topic} is stored up to offset {offset}")]
+    #[error(
+        "cannot tell the log that partition {partition} of topic {topic} is stored up to offset {offset}"
+    )]
     Acknowledge {
         /// The topic.
         topic: Arc<str>,

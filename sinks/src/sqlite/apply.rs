@@ -2,6 +2,7 @@
 
 use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 
+use super::instant::InstantText;
 use super::layout::{self, TableSql};
 use super::{Failed, Parts, read_position, sql};
 use crate::batch::{Batch, Content, Dropped, Row, Table, Unreadable, UnreadableRow, Value};
@@ -62,7 +63,8 @@ fn position_before(
     start: tidegate_model::Offset,
 ) -> Result<Position, Failed> {
     let mut statement = transaction.prepare_cached(layout::SELECT_POSITION)?;
-    let found = statement.query_row(params![&**topic, partition.0], |row| read_position(row, 0)).optional()?;
+    let found =
+        statement.query_row(params![&**topic, partition.0], |row| read_position(row, 0)).optional()?;
     let position = found.unwrap_or_default();
     if start > position.next {
         let (topic, partition, next) = (topic.clone(), *partition, position.next);
@@ -128,7 +130,9 @@ fn put_metrics(
 fn bind(statement: &mut CachedStatement<'_>, values: &[Value]) -> rusqlite::Result<usize> {
     for (value, at) in values.iter().zip(1..) {
         match value {
-            Value::Instant(instant) => statement.raw_bind_parameter(at, instant.to_table_text())?,
+            Value::Instant(instant) => {
+                statement.raw_bind_parameter(at, InstantText::new(*instant).as_str())?
+            }
             Value::Text(text) => statement.raw_bind_parameter(at, &**text)?,
             Value::UInt(number) => statement.raw_bind_parameter(at, sql(*number))?,
             Value::Float(number) => statement.raw_bind_parameter(at, *number)?,

@@ -24,7 +24,9 @@ pub enum OpenError {
         supported: u32,
     },
     /// It is something else.
-    #[error("{path} is no metric store of tidegate's: {reason}; move it away, or name another data directory")]
+    #[error(
+        "{path} is no metric store of tidegate's: {reason}; move it away, or name another data directory"
+    )]
     NotAMetricStore {
         /// The file.
         path: String,

@@ -74,7 +74,8 @@ pub(super) const PUT_DROPPED: &str = "INSERT INTO dropped_events VALUES (?1, ?2,
      partition = excluded.partition, \"offset\" = excluded.\"offset\", record = excluded.record, \
      version = excluded.version WHERE excluded.version >= version";
 
-pub(super) const PUT_UNREADABLE: &str = "INSERT OR REPLACE INTO unreadable_rows VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+pub(super) const PUT_UNREADABLE: &str =
+    "INSERT OR REPLACE INTO unreadable_rows VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 /// The statements of one metric table.
 #[derive(Debug)]

@@ -17,9 +17,8 @@ pub(super) fn open(
 ) -> Result<Connection, OpenError> {
     let failed = |error: rusqlite::Error| open_error(path, &error);
     // No URI flag: a file name that happens to look like one is a file name.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(Duration::from_millis(config.busy_timeout_ms.into())).map_err(failed)?;
     check_stamp(path, &connection)?;
@@ -67,8 +66,7 @@ fn create_tables(connection: &mut Connection, schemas: &[&'static Schema]) -> ru
 fn check_tables(path: &Path, connection: &Connection, schemas: &[&'static Schema]) -> Result<(), OpenError> {
     for schema in schemas {
         let columns = || -> rusqlite::Result<Vec<String>> {
-            let mut statement =
-                connection.prepare("SELECT name FROM pragma_table_info(?1) ORDER BY cid")?;
+            let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1) ORDER BY cid")?;
             statement.query_map([schema.table], |row| row.get(0))?.collect()
         };
         let found = columns().map_err(|error| open_error(path, &error))?;

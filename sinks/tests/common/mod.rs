@@ -52,7 +52,14 @@ impl MemoryLog {
     }
 
     /// Appends a row and returns its offset.
-    pub(crate) fn push(&self, topic: &str, partition: u32, epoch: u64, op: Op, value: impl Into<Vec<u8>>) -> u64 {
+    pub(crate) fn push(
+        &self,
+        topic: &str,
+        partition: u32,
+        epoch: u64,
+        op: Op,
+        value: impl Into<Vec<u8>>,
+    ) -> u64 {
         self.push_with_headers(topic, partition, epoch, op, value, &[])
     }
 

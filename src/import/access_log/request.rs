@@ -57,16 +57,31 @@ pub(super) fn is_static(path: &[u8]) -> bool {
 /// Appends `path` with every byte percent-encoded that may not stand in a URL.
 pub(super) fn push_encoded(url: &mut String, path: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for &byte in path {
-        if matches!(byte, 0x21..=0x7e) && !b"\"<>\\^`{|}".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            url.push('%');
-            url.push(char::from(HEX[usize::from(byte >> 4)]));
-            url.push(char::from(HEX[usize::from(byte & 15)]));
-        }
+    let mut rest = path;
+    loop {
+        let plain = rest.iter().position(|byte| !MAY_STAND_IN_URL[usize::from(*byte)]).unwrap_or(rest.len());
+        let (plain, behind) = rest.split_at(plain);
+        url.push_str(std::str::from_utf8(plain).expect("what may stand in a URL is ASCII"));
+        let Some((&byte, behind)) = behind.split_first() else { return };
+        url.push('%');
+        url.push(char::from(HEX[usize::from(byte >> 4)]));
+        url.push(char::from(HEX[usize::from(byte & 15)]));
+        rest = behind;
     }
 }
+
+/// Printable ASCII, but for the characters that RFC 3986 has no place for.
+static MAY_STAND_IN_URL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0x21;
+    while byte <= 0x7e {
+        #[expect(clippy::cast_possible_truncation)]
+        let character = byte as u8;
+        table[byte] = !matches!(character, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}');
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

@@ -72,7 +72,8 @@ fn check_epochs(connection: &Connection, commit: &Commit) -> Result<(), Abort<St
         while bound.next_if(|bound| *bound < row.epoch).is_some() {}
         if bound.peek() != Some(&row.epoch) {
             let (epoch, topic) = (row.epoch, &row.topic);
-            let reason = format!("a row of {topic} is of epoch {epoch}, which is not bound here, or not in order");
+            let reason =
+                format!("a row of {topic} is of epoch {epoch}, which is not bound here, or not in order");
             return Err(Abort::Own(reason));
         }
     }
@@ -100,13 +101,11 @@ fn insert_rows(connection: &Connection, own: Generation, commit: &Commit) -> Ste
     let mut statement = connection.prepare_cached(sql)?;
     for row in &commit.rows {
         if topics.get(current).is_none_or(|topic| topic.name != row.topic) {
-            current = match topics.iter().position(|topic| topic.name == row.topic) {
-                Some(known) => known,
-                None => {
-                    topics.push(open_topic(connection, &row.topic)?);
-                    topics.len() - 1
-                }
-            };
+            let known = topics.iter().position(|topic| topic.name == row.topic);
+            current = known.unwrap_or(topics.len());
+            if known.is_none() {
+                topics.push(open_topic(connection, &row.topic)?);
+            }
         }
         let topic = &mut topics[current];
         statement.raw_bind_parameter(1, topic.id)?;
@@ -136,13 +135,12 @@ fn open_topic(connection: &Connection, name: &Arc<str>) -> Step<Topic> {
     let sql = "SELECT id, next_offset FROM topics WHERE name = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_row([name.as_ref()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let (id, next_offset) = match found {
-        Some(found) => found,
-        None => {
-            let sql = "INSERT INTO topics (name, first_offset, next_offset) VALUES (?1, 0, 0)";
-            connection.prepare_cached(sql)?.execute([name.as_ref()])?;
-            (connection.last_insert_rowid(), 0)
-        }
+    let (id, next_offset) = if let Some(found) = found {
+        found
+    } else {
+        let sql = "INSERT INTO topics (name, first_offset, next_offset) VALUES (?1, 0, 0)";
+        connection.prepare_cached(sql)?.execute([name.as_ref()])?;
+        (connection.last_insert_rowid(), 0)
     };
     Ok(Topic { name: Arc::clone(name), id, next_offset })
 }

@@ -40,8 +40,7 @@ fn remove_some(
     // Epochs increase with the time of their commit, unless the clock was set back; the first younger
     // one ends what may go.
     let sql = "SELECT epoch FROM bindings WHERE committed_at >= ?1 ORDER BY epoch LIMIT 1";
-    let young: Option<i64> =
-        connection.query_row(sql, [before.as_millis()], |row| row.get(0)).optional()?;
+    let young: Option<i64> = connection.query_row(sql, [before.as_millis()], |row| row.get(0)).optional()?;
     let young = young.unwrap_or(i64::MAX);
     let mut statement = connection.prepare("SELECT id, name, first_offset FROM topics")?;
     let topics = statement

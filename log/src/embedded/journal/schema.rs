@@ -54,9 +54,8 @@ const TABLES: &str = "
 
 /// Opens the file for writing; makes what is missing.
 pub(super) fn open_writer(path: &Path, vfs: Option<&str>) -> Result<Connection, JournalError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = connect(path, flags, vfs)?;
     let failed = |error: rusqlite::Error| journal_error(path, &error);
     connection.execute_batch(SETTINGS).map_err(failed)?;

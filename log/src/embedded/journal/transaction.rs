@@ -96,7 +96,11 @@ impl Failure<std::convert::Infallible> {
 /// A failed read of the journal.
 pub(super) fn journal_error(path: &Path, error: &rusqlite::Error) -> JournalError {
     let (what, reason) = (path.display().to_string(), error.to_string());
-    if is_damage(error) { JournalError::Damaged { what, reason } } else { JournalError::Storage { what, reason } }
+    if is_damage(error) {
+        JournalError::Damaged { what, reason }
+    } else {
+        JournalError::Storage { what, reason }
+    }
 }
 
 /// A failed read of rows.

@@ -1,18 +1,52 @@
 //! One writer, formats, partitions.
 
 use std::fs;
+use std::path::Path;
 
 use tempfile::TempDir;
-use tidegate_model::{Offset, PartitionId};
+use tidegate_model::{Generation, Offset, Op, PartitionId};
 
-use super::{open, options};
+use super::{copy_of, open, options};
 use crate::conformance::{event, journal::commit, read_from};
-use crate::embedded::{EmbeddedJournal, EmbeddedLog, OpenError};
+use crate::embedded::{EmbeddedJournal, EmbeddedLog, ImportState, OpenError};
 use crate::event::EventReader;
 use crate::journal::{Journal, JournalError};
+use crate::rows::{RowReader, RowRef};
 
 fn dir() -> TempDir {
     TempDir::new().expect("a temporary directory")
+}
+
+/// A directory that version 1 wrote; it must be readable for as long as version 1 is.
+#[test]
+fn the_sample_of_version_1_is_understood() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/v1");
+    let dir = copy_of(&sample);
+    let log = open(dir.path(), 2);
+    let mut reader = log.reader();
+    let mut read = |partition| {
+        let read = read_from(&mut reader, PartitionId(partition), Offset(0), 100);
+        read.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+    };
+    assert_eq!(read(0), [r#"{"no":0}"#, r#"{"no":2}"#, r#"{"no":3}"#]);
+    assert_eq!(read(1), [r#"{"no":1}"#]);
+    let recovered = log.journal().recover().expect("it recovers");
+    assert_eq!(recovered.generation, Generation(2));
+    let epochs: Vec<u64> = recovered.bindings.iter().map(|binding| binding.epoch.0).collect();
+    assert_eq!(epochs, [1_700_000_000_000, 1_700_000_000_001]);
+    let mut rows = Vec::new();
+    let mut row_reader = log.row_reader().expect("it opens");
+    let keep = &mut |row: RowRef<'_>| {
+        rows.push((row.epoch.0, row.op, row.key.to_vec(), row.value.to_vec(), row.headers.to_vec()));
+    };
+    let end = row_reader.read("dropped_events", PartitionId(0), Offset(0), 10, keep);
+    assert_eq!(end.expect("it can be read"), Offset(1));
+    let headers = vec![("reason".to_owned(), "expired".to_owned())];
+    let expected = (1_700_000_000_001, Op::Retract, b"key".to_vec(), b"value".to_vec(), headers);
+    assert_eq!(rows, [expected]);
+    assert_eq!(log.import_state("sample").expect("it can be read"), ImportState::Unfinished);
+    let done = log.import_begin("sample").expect("it begins");
+    assert_eq!(done, [(PartitionId(0), 1), (PartitionId(1), 0)].into());
 }
 
 #[test]

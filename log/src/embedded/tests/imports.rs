@@ -1,34 +1,13 @@
 //! Imports that are killed go on exactly where they stopped.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 use tempfile::TempDir;
 use tidegate_model::PartitionId;
 
-use super::open;
+use super::{copy_of, open};
 use crate::conformance::event;
 use crate::embedded::{EmbeddedLog, ImportState};
-
-/// What a process leaves behind that is killed now.
-fn killed(from: &Path) -> TempDir {
-    fn copy(from: &Path, to: &Path) {
-        fs::create_dir_all(to).expect("a directory");
-        for entry in fs::read_dir(from).expect("a directory") {
-            let entry = entry.expect("an entry");
-            let target = to.join(entry.file_name());
-            if entry.file_type().expect("a type").is_dir() {
-                copy(&entry.path(), &target);
-            } else {
-                fs::copy(entry.path(), target).expect("a copy");
-            }
-        }
-    }
-    let copied = TempDir::new().expect("a temporary directory");
-    copy(from, copied.path());
-    copied
-}
 
 fn append(log: &EmbeddedLog, partitions: &[u32]) {
     let events = partitions.iter().map(|partition| event(*partition, "x")).collect();
@@ -58,7 +37,7 @@ fn a_killed_import_knows_what_is_already_there() {
     append(&log, &[1]);
 
     // Others append after the crash, before the import is taken up again.
-    let second = killed(first.path());
+    let second = copy_of(first.path());
     let log = open(second.path(), 2);
     assert_eq!(state(&log, "a"), ImportState::Unfinished);
     append(&log, &[0, 0, 0, 1]);
@@ -66,10 +45,10 @@ fn a_killed_import_knows_what_is_already_there() {
     append(&log, &[0]);
 
     // It is killed once more, then twice before it appended anything.
-    let third = killed(second.path());
+    let third = copy_of(second.path());
     let log = open(third.path(), 2);
     assert_eq!(begin(&log, "a"), counts([2, 4]));
-    let fourth = killed(third.path());
+    let fourth = copy_of(third.path());
     open(fourth.path(), 2).close();
     let log = open(fourth.path(), 2);
     assert_eq!(state(&log, "a"), ImportState::Unfinished);

@@ -92,11 +92,12 @@ fn appends_that_wait_are_written_with_one_sync() {
 fn nothing_is_seen_before_it_is_synced() {
     let mut bench = bench(&options(1));
     bench.append(10).expect("the segment exists now");
+    let mut reader = EmbeddedReader::new(Arc::clone(&bench.events.shared));
+    assert_eq!(reader.read(P0, Offset(0), 1_000, &mut |_| ()).expect("a read"), Offset(1));
     // The write succeeds, the sync fails, and so does all that would take the write back.
     bench.files.fail(Fail::From(1), ErrorKind::Other);
     let error = bench.append(10).expect_err("the sync fails");
     assert!(!error.is_definite(), "{error}");
-    let mut reader = EmbeddedReader::new(Arc::clone(&bench.events.shared));
     let end = reader.read(P0, Offset(0), 1_000, &mut |_| ()).expect("what is durable can be read");
     assert_eq!(end, Offset(1));
     // A look at the end must not take this for silence.
@@ -146,10 +147,10 @@ fn a_full_log_refuses_until_retention_finds_something_to_remove() {
     let log = EmbeddedLog::open(dir.path(), options.clone()).expect("it opens");
     let appender = log.appender();
     let value = "x".repeat(1_000);
-    let mut appended = 0;
+    let mut stored = 0;
     let error = loop {
         match appender.append_blocking(vec![event(0, &value)]) {
-            Ok(_) => appended += 1,
+            Ok(_) => stored += 1,
             Err(error) => break error,
         }
     };
@@ -162,7 +163,7 @@ fn a_full_log_refuses_until_retention_finds_something_to_remove() {
     let nothing = log.retain(&Needed::default()).expect("it looks");
     assert_eq!(nothing.segments, 0, "all of it is needed");
     assert!(appender.append_blocking(vec![event(0, &value)]).is_err());
-    let events_from = BTreeMap::from([(P0, Offset(appended))]);
+    let events_from = BTreeMap::from([(P0, Offset(stored))]);
     let needed = Needed { events_from, sinks: Vec::new() };
     let retained = log.retain(&needed).expect("it removes");
     assert!(retained.segments > 0 && retained.bytes > 0);
@@ -182,8 +183,7 @@ fn rows_go_when_they_are_old_and_every_sink_has_them() {
     let dir = TempDir::new().expect("a temporary directory");
     let now = Arc::new(std::sync::atomic::AtomicI64::new(0));
     let clock = Arc::clone(&now);
-    let clock =
-        Arc::new(move || EventTime::from_millis(clock.load(std::sync::atomic::Ordering::Relaxed)));
+    let clock = Arc::new(move || EventTime::from_millis(clock.load(std::sync::atomic::Ordering::Relaxed)));
     let options = Options { retention_ms: Some(100), ..options(1) };
     let log = EmbeddedLog::open_with(dir.path(), options, Arc::new(Disk), clock).expect("it opens");
     let (mut writer, mut rows) = (log.journal(), log.row_reader().expect("it opens"));
@@ -197,7 +197,7 @@ fn rows_go_when_they_are_old_and_every_sink_has_them() {
         writer.commit(&commit).expect("it commits");
     }
     let topic = "event_metrics";
-    let mut retain = |at: i64, sinks: &[&str]| {
+    let retain = |at: i64, sinks: &[&str]| {
         now.store(at, std::sync::atomic::Ordering::Relaxed);
         let sinks = sinks.iter().map(|sink| (*sink).to_owned()).collect();
         log.retain(&Needed { events_from: BTreeMap::new(), sinks }).expect("it looks").rows

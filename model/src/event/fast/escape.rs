@@ -51,6 +51,21 @@ pub(super) fn unescape_onto(out: &mut String, raw: &str) {
     out.push_str(rest);
 }
 
+/// Whether a string that is written as `raw`, and was checked before, is `text`.
+pub(super) fn is_escaped_form(raw: &str, text: &str) -> bool {
+    let mut rest = raw;
+    let mut left = text;
+    while let Some(at) = rest.find('\\') {
+        let (character, after) = read(rest.as_bytes(), at).expect("the escape was read once before");
+        match left.strip_prefix(&rest[..at]).and_then(|left| left.strip_prefix(character)) {
+            Some(remaining) => left = remaining,
+            None => return false,
+        }
+        rest = &rest[after..];
+    }
+    rest == left
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

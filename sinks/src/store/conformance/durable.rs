@@ -32,9 +32,8 @@ pub(super) fn repeated_and_overlapping_batches_change_nothing(harness: &mut impl
         row(3, 6, remove(0, "gone")),
         row(4, 7, put(0, "view", 1)),
     ];
-    let part = |range: std::ops::Range<usize>| {
-        batch(range.start as u64..range.end as u64, rows[range].to_vec())
-    };
+    let part =
+        |range: std::ops::Range<usize>| batch(range.start as u64..range.end as u64, rows[range].to_vec());
     apply(&mut store, &part(0..4));
     for repeated in [part(0..4), part(0..2), part(1..3), part(0..1), part(4..4)] {
         let applied = apply(&mut store, &repeated);

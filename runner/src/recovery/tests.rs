@@ -1,0 +1,134 @@
+//! What a start makes of journals, whole ones and others.
+
+use std::ops::Range;
+
+use tidegate_log::event::Wake;
+use tidegate_log::{ReadError, RecordRef};
+use tidegate_model::PartitionState;
+
+use super::*;
+
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> EventTime {
+        EventTime::from_millis(1_600_000_000_000)
+    }
+}
+
+struct Sevens;
+
+impl Entropy for Sevens {
+    fn secret(&mut self) -> (u64, u64) {
+        (7, 77)
+    }
+}
+
+/// A log of which only the bounds matter.
+struct Bounds(Range<Offset>);
+
+impl EventReader for Bounds {
+    fn partitions(&mut self) -> Result<Vec<PartitionId>, ReadError> {
+        Ok(vec![PartitionId(0)])
+    }
+
+    fn bounds(&mut self, _: PartitionId) -> Result<Range<Offset>, ReadError> {
+        Ok(self.0.clone())
+    }
+
+    fn read(
+        &mut self,
+        _: PartitionId,
+        from: Offset,
+        _: usize,
+        _: &mut dyn FnMut(RecordRef<'_>),
+    ) -> Result<Offset, ReadError> {
+        Ok(from)
+    }
+
+    fn on_append(&mut self, _: Wake) {}
+}
+
+fn binding(epoch: u64, end: u64, close_to: i64) -> Binding {
+    let state = PartitionState {
+        end: Offset(end),
+        largest: EventTime::from_millis(close_to + 10_000),
+        active_at: EventTime::from_millis(1),
+    };
+    Binding {
+        version: 1,
+        epoch: Epoch(epoch),
+        generation: Generation(3),
+        definitions: job::definitions(&JobSettings::default()),
+        now: EventTime::from_millis(i64::try_from(epoch).expect("small")),
+        close_to: EventTime::from_millis(close_to),
+        partitions: BTreeMap::from([(PartitionId(0), state)]),
+        ledger: Ledger::default(),
+        origin: None,
+    }
+}
+
+fn journal() -> Vec<Binding> {
+    let origin = Some(Origin { hash_key: (1, 2) });
+    vec![Binding { origin, ..binding(10, 5, 100) }, binding(12, 9, 200)]
+}
+
+fn start(bindings: Vec<Binding>, settings: &JobSettings, log: Range<u64>) -> Result<Recovery, RunError> {
+    let recovered = Recovered { generation: Generation(4), bindings };
+    let mut log = Bounds(Offset(log.start)..Offset(log.end));
+    recover(recovered, settings, &mut log, &Noon, &mut Sevens)
+}
+
+#[test]
+fn a_new_deployment_begins_with_the_unix_time_and_a_secret() {
+    let recovery = start(Vec::new(), &JobSettings::default(), 0..0).expect("nothing can be wrong");
+    assert_eq!(recovery.next, Epoch(1_600_000_000_000));
+    assert_eq!(recovery.hash_key, HashKey(7, 77));
+    assert_eq!(recovery.origin, Some(Origin { hash_key: (7, 77) }));
+    assert_eq!(recovery.time, TimeState::default());
+}
+
+#[test]
+fn a_restart_goes_on_where_the_journal_ends() {
+    let recovery = start(journal(), &JobSettings::default(), 0..20).expect("it is whole");
+    assert_eq!(recovery.next, Epoch(13));
+    assert_eq!(recovery.hash_key, HashKey(1, 2), "the journaled one, no new one");
+    assert_eq!(recovery.origin, None);
+    assert_eq!(recovery.time.frontier.as_millis(), 200);
+    assert_eq!(recovery.replay.iter().map(|bound| bound.epoch.0).collect::<Vec<_>>(), [10, 12]);
+    assert_eq!(recovery.replay_events, 9);
+}
+
+#[test]
+fn a_changed_setting_is_refused_by_its_name() {
+    let settings = JobSettings { session_gap_ms: 1, ..JobSettings::default() };
+    let error = start(journal(), &settings, 0..20).expect_err("another gap makes other rows");
+    let text = error.to_string();
+    assert!(text.contains("session_gap_ms = 1800000") && text.contains("with 1:"), "{text}");
+    assert!(text.contains("SessionOverview") || text.contains("SessionTracker"), "{text}");
+}
+
+#[test]
+fn watermark_settings_are_no_part_of_a_definition() {
+    // They are not even handed in: their results are journaled.
+    assert!(start(journal(), &JobSettings::default(), 0..9).is_ok());
+}
+
+#[test]
+fn events_that_are_gone_are_refused() {
+    for (log, shown) in [(0..8, "up to offset 9, but the log holds offsets 0 to 8"), (3..20, "offsets 3 to 20")] {
+        let error = start(journal(), &JobSettings::default(), log).expect_err("events are missing");
+        assert!(error.to_string().contains(shown), "{error}");
+    }
+}
+
+#[test]
+fn a_journal_that_contradicts_itself_is_refused() {
+    let backwards = vec![journal().remove(0), binding(9, 9, 200)];
+    let frontier_back = vec![journal().remove(0), binding(12, 9, 99)];
+    let no_origin = vec![binding(12, 9, 99)];
+    for journal in [backwards, frontier_back, no_origin] {
+        let error = start(journal, &JobSettings::default(), 0..20).expect_err("it cannot be");
+        assert!(matches!(error, RunError::JournalDamaged { .. }), "{error}");
+    }
+}
