@@ -11,14 +11,14 @@ impl Random {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// A number below `bound`, which is at least 1. Its bias is far below what a workload shows.
     pub fn below(&mut self, bound: u32) -> u32 {
-        let scaled = (self.next() >> 32) * u64::from(bound) >> 32;
+        let scaled = (self.number() >> 32) * u64::from(bound) >> 32;
         u32::try_from(scaled).expect("the product of two 32-bit numbers, divided by 2^32")
     }
 

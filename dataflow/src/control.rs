@@ -74,6 +74,10 @@ pub struct Statement {
     /// future do not count.
     #[serde(with = "millis")]
     pub largest: EventTime,
+    /// The largest event time of all records read since the first; `MIN` without one. Events of the
+    /// future do not count.
+    #[serde(with = "millis")]
+    pub latest: EventTime,
     /// The partition's end, where a look at it succeeded when the epoch ended.
     pub look: Option<Offset>,
 }

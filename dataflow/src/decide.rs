@@ -33,11 +33,6 @@ impl TimeState {
     pub fn journaled(now: EventTime, journaled: Journaled) -> Self {
         Self { now, frontier: journaled.close_to, partitions: journaled.partitions }
     }
-
-    /// The largest min(event time, append time) seen in any partition; `MIN` without a record.
-    pub fn largest(&self) -> EventTime {
-        self.partitions.values().map(|state| state.largest).max().unwrap_or(EventTime::MIN)
-    }
 }
 
 /// What [`decide`] decided.

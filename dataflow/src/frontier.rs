@@ -124,9 +124,8 @@ impl Clock {
             }
             Close::Decide => decide(&self.parts.settings, &self.state, statements, tick.now, None),
             Close::DecideAndCloseAll => {
-                let seen = statements.iter().map(|statement| statement.largest);
-                let largest = seen.fold(self.state.largest(), EventTime::max);
-                let all_closed = (self.parts.all_closed_at)(largest);
+                let latest = statements.iter().map(|statement| statement.latest).max();
+                let all_closed = (self.parts.all_closed_at)(latest.unwrap_or(EventTime::MIN));
                 decide(&self.parts.settings, &self.state, statements, tick.now, Some(all_closed))
             }
         };

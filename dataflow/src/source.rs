@@ -131,6 +131,8 @@ struct Cursor {
     largest: EventTime,
     /// The largest of this epoch, for the statement.
     largest_of_epoch: EventTime,
+    /// The largest event time, however far it is ahead of its append time.
+    latest: EventTime,
 }
 
 struct Source {
@@ -285,6 +287,7 @@ impl Source {
                 partition: *partition,
                 position: cursor.position,
                 largest: std::mem::replace(&mut cursor.largest_of_epoch, EventTime::MIN),
+                latest: cursor.latest,
                 look: feed.look(*partition),
             })
             .collect();
@@ -330,6 +333,7 @@ impl Source {
                     position,
                     largest: EventTime::MIN,
                     largest_of_epoch: EventTime::MIN,
+                    latest: EventTime::MIN,
                 });
             }
         }
@@ -361,6 +365,7 @@ impl Intake for Receiver<'_> {
         let reached = event.time.min(append_time);
         self.cursor.largest = self.cursor.largest.max(reached);
         self.cursor.largest_of_epoch = self.cursor.largest_of_epoch.max(reached);
+        self.cursor.latest = self.cursor.latest.max(event.time);
         self.router.push(event, Position { partition: self.partition, offset });
     }
 

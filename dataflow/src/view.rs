@@ -26,9 +26,9 @@ pub trait Windowed: Clone + 'static {
     /// Names a row; contains its window.
     type Key: ExchangeData + Hashable;
     /// What the row is made of.
-    type Value: Clone + PartialEq + 'static;
+    type Value: Clone + 'static;
     /// The row.
-    type Row: MetricRow;
+    type Row: MetricRow + PartialEq;
 
     /// Whether provisional rows are wanted.
     const PROVISIONAL: bool;
@@ -99,16 +99,13 @@ struct Held<V> {
     emitted: Option<V>,
 }
 
-impl<V: Clone + PartialEq> Held<V> {
-    /// What has to be said now that the row is final, if anything.
-    fn emit(&mut self) -> Option<(V, Op)> {
-        if self.emitted == self.value {
-            return None;
-        }
+impl<V: Clone> Held<V> {
+    /// What has to be said now that the row is final, if anything: nothing when the row says the same.
+    fn emit<R: PartialEq>(&mut self, row: impl Fn(&V) -> R) -> Option<(R, Op)> {
         let before = std::mem::replace(&mut self.emitted, self.value.clone());
-        match (before, self.value.clone()) {
-            (None, Some(value)) => Some((value, Op::Final)),
-            (Some(_), Some(value)) => Some((value, Op::Correct)),
+        match (before.as_ref().map(&row), self.value.as_ref().map(&row)) {
+            (None, Some(row)) => Some((row, Op::Final)),
+            (Some(before), Some(row)) => (before != row).then_some((row, Op::Correct)),
             (Some(before), None) => Some((before, Op::Retract)),
             (None, None) => None,
         }
@@ -145,13 +142,13 @@ pub(crate) fn gate<'s, W: Windowed>(
         let newly_final = (Excluded(decided.close_before), Included(decided.close_to));
         if decided.close_before < decided.close_to {
             for (key, window) in held.range_mut(newly_final).flat_map(|(_, windows)| windows) {
-                rows.extend(window.emit().map(|(value, op)| (view.row(key, &value), op)));
+                rows.extend(window.emit(|value| view.row(key, value)));
             }
         }
         for (final_at, key) in &touched {
             let Some(window) = held.get_mut(final_at).and_then(|windows| windows.get_mut(key)) else { continue };
             if *final_at <= decided.close_before {
-                rows.extend(window.emit().map(|(value, op)| (view.row(key, &value), op)));
+                rows.extend(window.emit(|value| view.row(key, value)));
             } else if W::PROVISIONAL && decided.provisional && *final_at > decided.close_to {
                 provisional.extend(window.value.as_ref().map(|value| (view.row(key, value), Op::Final)));
             }

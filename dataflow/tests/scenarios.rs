@@ -12,7 +12,7 @@ macro_rules! stories {
             #[test]
             fn $name() {
                 holds(concat!("dataflow/tests/scenarios/", stringify!($name), ".scenario"),
-                    include_str!(concat!("scenarios/", stringify!($name), ".scenario")));
+                    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios/", stringify!($name), ".scenario")));
             }
         )*
         const STORIES: &[&str] = &[$(stringify!($name)),*];

@@ -22,7 +22,7 @@ fn state(now: i64, frontier: i64, partitions: &[(u32, PartitionState)]) -> TimeS
 /// A partition that was read to its end.
 fn at_end(id: u32, position: u64, largest: EventTime) -> Statement {
     let position = Offset(position);
-    Statement { partition: PartitionId(id), position, largest, look: Some(position) }
+    Statement { partition: PartitionId(id), position, largest, latest: largest, look: Some(position) }
 }
 
 fn decided(previous: &TimeState, statements: &[Statement], now: i64) -> Decision {
@@ -42,7 +42,7 @@ fn an_older_record_does_not_take_it_back() {
     let before = state(0, -10, &[(0, partition(5, at(0), at(0)))]);
     let decision = decided(&before, &[at_end(0, 6, at(-30))], 1);
     assert_eq!(decision.state.frontier, at(-10));
-    assert_eq!(decision.state.largest(), at(0));
+    assert_eq!(decision.state.partitions[&PartitionId(0)].largest, at(0));
 }
 
 #[test]
@@ -54,8 +54,7 @@ fn the_slowest_partition_counts() {
 
 #[test]
 fn a_partition_without_a_record_that_was_not_looked_at_holds_everything() {
-    let unread =
-        Statement { partition: PartitionId(1), position: Offset(0), largest: EventTime::MIN, look: None };
+    let unread = Statement { look: None, ..at_end(1, 0, EventTime::MIN) };
     let before = TimeState::default();
     let first = decided(&before, &[at_end(0, 1, at(0)), unread], 0);
     assert_eq!(first.state.frontier, EventTime::MIN);
@@ -83,8 +82,7 @@ fn a_silent_partition_is_idle_after_five_seconds_and_not_before() {
 fn silence_is_no_idleness_without_a_look_at_the_end() {
     let before = state(0, -110, &[(0, partition(1, at(0), at(0))), (1, partition(3, at(-100), at(0)))]);
     for look in [None, Some(Offset(4))] {
-        let behind =
-            Statement { partition: PartitionId(1), position: Offset(3), largest: EventTime::MIN, look };
+        let behind = Statement { look, ..at_end(1, 3, EventTime::MIN) };
         let decision = decided(&before, &[at_end(0, 2, at(50)), behind], 60);
         assert_eq!(decision.state.frontier, at(-110), "{look:?}");
     }
@@ -172,12 +170,7 @@ fn the_end_of_the_input_closes_everything_at_once() {
 
 #[test]
 fn nobody_runs_ahead_while_two_have_a_backlog() {
-    let behind = |id| Statement {
-        partition: PartitionId(id),
-        position: Offset(1),
-        largest: at(0),
-        look: Some(Offset(100)),
-    };
+    let behind = |id| Statement { look: Some(Offset(100)), ..at_end(id, 1, at(0)) };
     let both = decided(&TimeState::default(), &[behind(0), behind(1)], 0);
     assert_eq!(both.hold_above, at(600), "ten minutes ahead of the frontier, the bound included");
     let one = decided(&TimeState::default(), &[behind(0), at_end(1, 1, at(0))], 0);

@@ -8,6 +8,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod decide;
+pub mod graph;
 pub mod hand;
 pub mod oracle;
 pub mod record;

@@ -18,7 +18,7 @@ use crate::rows::RowReader;
 
 mod shim;
 
-const COMMITS: u64 = 12;
+const COMMITS: u64 = 6;
 const TOPIC: &str = "event_metrics";
 
 fn open(dir: &Path, vfs: Option<&str>) -> Result<Arc<JournalDb>, JournalError> {

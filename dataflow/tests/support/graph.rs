@@ -5,44 +5,42 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
-use tidegate_dataflow::batch::Decoded;
+use tidegate_dataflow::batch::{Decoded, Position};
 use tidegate_dataflow::control::{Close, Journaled, Plan, Reading, Tick};
 use tidegate_dataflow::decide::TimeState;
 use tidegate_dataflow::feed::{Feed, Intake};
 use tidegate_dataflow::hash::HashKey;
-use tidegate_dataflow::report::EpochResult;
+use tidegate_dataflow::report::{self, DropReason, EpochResult};
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
 use tidegate_dataflow::source::Throttle;
 use tidegate_dataflow::{Graph, GraphConfig, build};
-use tidegate_model::{DeviceCategory, Epoch, EventTime, Offset, PartitionId};
+use tidegate_model::binding::BINDING_VERSION;
+use tidegate_model::{Binding, Epoch, EventTime, Generation, Ledger, Offset, PartitionId, Schema};
 
-/// A record in the log in memory.
-#[derive(Clone, Debug)]
-pub struct MemRecord {
-    pub append_time: EventTime,
-    pub time: EventTime,
-    pub event_type: String,
-    pub user_id: String,
-    pub session_id: String,
-    pub device: DeviceCategory,
-    pub load_time: Option<i64>,
-    pub undecodable: bool,
-}
+use super::record::{Dropped, OutRow, Reason, TestRecord, complete, ends};
+use super::system::{EpochOutcome, System, SystemFactory};
 
 #[derive(Debug, Default)]
 struct MemPartition {
-    records: Vec<MemRecord>,
+    records: Vec<TestRecord>,
     looks_fail: bool,
 }
 
-type MemLog = Arc<Mutex<BTreeMap<PartitionId, MemPartition>>>;
+#[derive(Debug, Default)]
+struct MemLog {
+    partitions: BTreeMap<PartitionId, MemPartition>,
+    /// When given, the records of an epoch are read in an order derived from it.
+    shuffle: Option<u64>,
+}
+
+type SharedLog = Arc<Mutex<MemLog>>;
 
 /// Reads the log in memory.
-struct MemFeed(MemLog);
+struct MemFeed(SharedLog);
 
 impl Feed for MemFeed {
     fn partitions(&mut self) -> Vec<PartitionId> {
-        self.0.lock().expect("no panic").keys().copied().collect()
+        self.0.lock().expect("no panic").partitions.keys().copied().collect()
     }
 
     fn read(
@@ -54,15 +52,17 @@ impl Feed for MemFeed {
         intake: &mut dyn Intake,
     ) -> Offset {
         let log = self.0.lock().expect("no panic");
-        let records = &log[&partition].records;
+        let records = &log.partitions[&partition].records;
         let end = until.map_or(records.len(), |until| records.len().min(index(until)));
-        // Small reads: an epoch is put together from several.
-        let end = end.min(index(from) + 7);
-        for offset in index(from)..end {
-            let record = &records[offset];
-            let at = Offset(offset as u64);
+        // Small reads: an epoch is put together from several. Shuffled ones are read at once.
+        let end = if log.shuffle.is_some() { end } else { end.min(index(from) + 7) };
+        let mut order: Vec<&TestRecord> = records[index(from)..end].iter().collect();
+        if let Some(seed) = log.shuffle {
+            order.sort_by_key(|record| HashKey(seed, 1).hash(&record.offset.to_string()));
+        }
+        for record in order {
             if record.undecodable {
-                intake.undecodable(at);
+                intake.undecodable(record.offset);
                 continue;
             }
             let decoded = Decoded {
@@ -73,14 +73,14 @@ impl Feed for MemFeed {
                 device: record.device,
                 load_time: record.load_time,
             };
-            intake.event(at, record.append_time, &decoded);
+            intake.event(record.offset, record.append_time, &decoded);
         }
         Offset(end as u64)
     }
 
     fn look(&mut self, partition: PartitionId) -> Option<Offset> {
         let log = self.0.lock().expect("no panic");
-        let partition = &log[&partition];
+        let partition = &log.partitions[&partition];
         (!partition.looks_fail).then_some(Offset(partition.records.len() as u64))
     }
 }
@@ -92,7 +92,7 @@ fn index(offset: Offset) -> usize {
 /// A deployment driven by hand. Between the epochs that it shows there is always one in which nothing is
 /// read: it is replayed from the state before, changes nothing, and lets the next one be planned late.
 pub struct HandDriven {
-    log: MemLog,
+    log: SharedLog,
     ticks: Option<mpsc::Sender<Tick>>,
     results: mpsc::Receiver<EpochResult>,
     workers: Option<JoinHandle<()>>,
@@ -100,13 +100,16 @@ pub struct HandDriven {
     /// The epoch that is open.
     epoch: Epoch,
     paused: BTreeMap<PartitionId, Offset>,
+    finishing: bool,
+    ledger: Ledger,
+    bindings: Vec<Binding>,
 }
 
 impl HandDriven {
-    pub fn start(jobs: &JobSettings, time: &TimeSettings, workers: usize, partitions: u32) -> Self {
-        let log: MemLog = Arc::default();
+    fn start(jobs: &JobSettings, time: &TimeSettings, workers: usize, partitions: u32) -> Self {
+        let log = SharedLog::default();
         for partition in 0..partitions {
-            log.lock().expect("no panic").insert(PartitionId(partition), MemPartition::default());
+            log.lock().expect("no panic").partitions.insert(PartitionId(partition), MemPartition::default());
         }
         let config = GraphConfig {
             jobs: jobs.clone(),
@@ -115,11 +118,11 @@ impl HandDriven {
             first: Epoch(0),
             start: BTreeMap::new(),
             provisional_rows_max: 1_000,
-            provisional_lag_max_ms: i64::MAX,
+            provisional_lag_max_ms: 60_000,
         };
         let (ticks, ticked) = mpsc::channel::<Tick>();
-        let (complete, results) = mpsc::channel();
-        let ends = Mutex::new(Some((ticked, complete)));
+        let (completed, results) = mpsc::channel();
+        let ends = Mutex::new(Some((ticked, completed)));
         let feed_log = Arc::clone(&log);
         let workers = std::thread::spawn(move || {
             timely::execute(timely::Config::process(workers), move |worker| {
@@ -129,7 +132,7 @@ impl HandDriven {
                 let Graph { mut ticks, results, .. } = build(worker, &config, throttle, feed);
                 let ends = (worker.index() == 0).then(|| ends.lock().expect("no panic").take()).flatten();
                 while worker.has_dataflows() {
-                    if let Some((ticked, complete)) = &ends {
+                    if let Some((ticked, completed)) = &ends {
                         match ticked.try_recv() {
                             Ok(tick) => ticks.as_mut().expect("worker 0 has them").send(&tick),
                             Err(mpsc::TryRecvError::Disconnected) => ticks = None,
@@ -137,7 +140,7 @@ impl HandDriven {
                         }
                         while let Some(result) = results.pop() {
                             // The test may have ended.
-                            let _ = complete.send(result);
+                            let _ = completed.send(result);
                         }
                     } else {
                         ticks = None;
@@ -147,7 +150,7 @@ impl HandDriven {
             })
             .expect("threads start");
         });
-        let mut this = Self {
+        Self {
             log,
             ticks: Some(ticks),
             results,
@@ -155,34 +158,9 @@ impl HandDriven {
             state: TimeState::default(),
             epoch: Epoch(0),
             paused: BTreeMap::new(),
-        };
-        // Nothing is read before the first tick.
-        this.epoch = Epoch(0);
-        this
-    }
-
-    pub fn append(&mut self, partition: PartitionId, record: MemRecord) -> Offset {
-        let mut log = self.log.lock().expect("no panic");
-        let records = &mut log.get_mut(&partition).expect("the partition exists").records;
-        records.push(record);
-        Offset(records.len() as u64 - 1)
-    }
-
-    pub fn add_partition(&mut self, partition: PartitionId) {
-        self.log.lock().expect("no panic").insert(partition, MemPartition::default());
-    }
-
-    pub fn fail_looks(&mut self, partition: PartitionId, failing: bool) {
-        self.log.lock().expect("no panic").get_mut(&partition).expect("it exists").looks_fail = failing;
-    }
-
-    /// A paused partition is read no further than it is now.
-    pub fn pause(&mut self, partition: PartitionId, paused: bool) {
-        if paused {
-            let end = self.state.partitions.get(&partition).map_or(Offset::ZERO, |state| state.end);
-            self.paused.insert(partition, end);
-        } else {
-            self.paused.remove(&partition);
+            finishing: false,
+            ledger: complete(Ledger::default()),
+            bindings: Vec::new(),
         }
     }
 
@@ -192,17 +170,11 @@ impl HandDriven {
         let end = |(id, partition): (&PartitionId, &MemPartition)| {
             (*id, self.paused.get(id).copied().unwrap_or(Offset(partition.records.len() as u64)))
         };
-        log.iter().map(end).collect()
-    }
-
-    /// Reads everything readable as one epoch, which ends at `now`.
-    pub fn epoch(&mut self, now: EventTime, close: Close) -> EpochResult {
-        let ends = self.ends();
-        self.epoch_up_to(ends, now, close)
+        log.partitions.iter().map(end).collect()
     }
 
     /// Reads up to `ends` as one epoch.
-    pub fn epoch_up_to(
+    fn epoch_up_to(
         &mut self,
         ends: BTreeMap<PartitionId, Offset>,
         now: EventTime,
@@ -239,6 +211,132 @@ impl HandDriven {
 
     fn send(&self, tick: Tick) {
         self.ticks.as_ref().expect("not stopped").send(tick).expect("the workers run");
+    }
+}
+
+impl System for HandDriven {
+    fn append(&mut self, record: TestRecord) {
+        let mut log = self.log.lock().expect("no panic");
+        log.partitions.get_mut(&record.partition).expect("the partition exists").records.push(record);
+    }
+
+    fn add_partition(&mut self, partition: PartitionId) {
+        self.log.lock().expect("no panic").partitions.insert(partition, MemPartition::default());
+    }
+
+    fn fail_looks(&mut self, partition: PartitionId, failing: bool) {
+        let mut log = self.log.lock().expect("no panic");
+        log.partitions.get_mut(&partition).expect("it exists").looks_fail = failing;
+    }
+
+    fn pause(&mut self, partition: PartitionId, paused: bool) {
+        if paused {
+            let end = self.state.partitions.get(&partition).map_or(Offset::ZERO, |state| state.end);
+            self.paused.insert(partition, end);
+        } else {
+            self.paused.remove(&partition);
+        }
+    }
+
+    fn finish(&mut self) {
+        self.finishing = true;
+    }
+
+    fn permute_within_epoch(&mut self, seed: u64) {
+        self.log.lock().expect("no panic").shuffle = Some(seed);
+    }
+
+    fn tick(&mut self, now: EventTime) -> EpochOutcome {
+        let close =
+            if std::mem::take(&mut self.finishing) { Close::DecideAndCloseAll } else { Close::Decide };
+        let ends = self.ends();
+        let result = self.epoch_up_to(ends, now, close);
+        self.ledger.merge(&result.ledger);
+        if result.commit {
+            self.bindings.push(Binding {
+                version: BINDING_VERSION,
+                epoch: result.epoch,
+                generation: Generation(1),
+                definitions: BTreeMap::new(),
+                now: result.now,
+                close_to: result.close_to,
+                partitions: result.partitions,
+                ledger: self.ledger.clone(),
+                origin: None,
+            });
+        }
+        EpochOutcome {
+            epoch: result.epoch,
+            journaled: result.commit,
+            frontier: result.close_to,
+            rows: result.rows.into_iter().map(row).collect(),
+            provisional: result.provisional.into_iter().map(row).collect(),
+            dropped: result.dropped.into_iter().map(dropped).collect(),
+            ledger: self.ledger.clone(),
+        }
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        self.bindings.clone()
+    }
+}
+
+fn row(row: report::OutRow) -> OutRow {
+    let schema = Schema::of_table(&row.table).expect("a table of ours");
+    OutRow { table: schema.table, key: row.key, json: row.value, op: row.op }
+}
+
+fn dropped(dropped: report::Dropped) -> Dropped {
+    let reason = match dropped.reason {
+        DropReason::Expired => Reason::Expired,
+        DropReason::Future => Reason::Future,
+        DropReason::Rejected => Reason::Rejected,
+    };
+    let Position { partition, offset } = dropped.at;
+    Dropped { job: dropped.job, partition, offset, reason }
+}
+
+/// Starts the real graph.
+pub struct GraphFactory;
+
+impl SystemFactory for GraphFactory {
+    fn name(&self) -> &'static str {
+        "graph"
+    }
+
+    fn start(
+        &self,
+        jobs: &JobSettings,
+        time: &TimeSettings,
+        workers: usize,
+        partitions: u32,
+    ) -> Box<dyn System> {
+        Box::new(HandDriven::start(jobs, time, workers, partitions))
+    }
+
+    fn replay(
+        &self,
+        jobs: &JobSettings,
+        time: &TimeSettings,
+        workers: usize,
+        partitions: u32,
+        records: &[TestRecord],
+        bindings: &[Binding],
+    ) -> Box<dyn System> {
+        let mut system = HandDriven::start(jobs, time, workers, partitions);
+        for record in records {
+            system.append(record.clone());
+        }
+        for binding in bindings {
+            let journaled =
+                Journaled { close_to: binding.close_to, partitions: binding.partitions.clone() };
+            let result = system.epoch_up_to(ends(binding), binding.now, Close::Journaled(journaled));
+            assert!(result.rows.is_empty() && !result.commit, "replay says nothing: {result:?}");
+            system.ledger.merge(&result.ledger);
+            assert_eq!(system.ledger, complete(binding.ledger.clone()), "replay counts what was counted");
+            system.bindings.push(binding.clone());
+        }
+        Box::new(system)
     }
 }
 

@@ -1,0 +1,64 @@
+//! The program `tidegate`, of the same build as the benchmarks.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use crate::{Scale, scratch};
+
+/// The built program.
+#[derive(Debug)]
+pub(super) struct Program(PathBuf);
+
+impl Program {
+    /// Builds the program, and finds it. A test takes the one that is there, which a test of the workspace has
+    /// just built, and builds it only where there is none.
+    pub(super) fn find(scale: Scale) -> anyhow::Result<Self> {
+        // Programs of benchmarks and tests lie in `deps`, beside those that users run.
+        let own = scratch::build_folder()?;
+        let path = own.parent().context("a folder of a build has one above it")?.join("tidegate");
+        if scale != Scale::Smoke || !path.exists() {
+            let mut build = Command::new(env!("CARGO"));
+            build.args(["build", "--quiet", "--package", "tidegate", "--bin", "tidegate"]);
+            build.arg("--manifest-path").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));
+            build.args(if cfg!(debug_assertions) { &[][..] } else { &["--release"] });
+            ensure!(build.status()?.success(), "`{build:?}` failed");
+        }
+        ensure!(path.exists(), "the build has not left a program at {}", path.display());
+        Ok(Self(path))
+    }
+
+    /// Imports a file into a data directory.
+    pub(super) fn import(&self, file: &Path, folder: &Path, workers: usize) -> anyhow::Result<()> {
+        let workers = workers.to_string();
+        self.run(folder, &["import", &file.display().to_string(), "--workers", &workers])?;
+        Ok(())
+    }
+
+    /// How many events are in closed windows.
+    pub(super) fn events(&self, folder: &Path) -> anyhow::Result<usize> {
+        self.number(folder, "SELECT sum(event_count) AS number FROM event_metrics")
+    }
+
+    /// How many sessions are closed.
+    pub(super) fn sessions(&self, folder: &Path) -> anyhow::Result<usize> {
+        self.number(folder, "SELECT count(*) AS number FROM session_metrics")
+    }
+
+    fn number(&self, folder: &Path, sql: &str) -> anyhow::Result<usize> {
+        let csv = self.run(folder, &["query", sql, "--format", "csv"])?;
+        let number = csv.lines().nth(1).unwrap_or_default();
+        number.parse().with_context(|| format!("{sql:?} gave {csv:?}"))
+    }
+
+    /// Without environment and configuration file: with the defaults.
+    fn run(&self, folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(&self.0);
+        command.env_clear().current_dir(folder).args(arguments).args(["--data-dir", "data"]);
+        let output = command.output().with_context(|| format!("cannot run {}", self.0.display()))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "`{command:?}` ended with {}: {said}", output.status);
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
