@@ -5,14 +5,14 @@ mod sink_thread;
 use std::path::Path;
 use std::sync::Arc;
 
-use tidegate_dataflow::settings::TimeSettings;
+use tidegate_dataflow::settings::{JobSettings, TimeSettings};
 use tidegate_log::Journal as _;
 use tidegate_log::embedded::{self, EmbeddedJournal, EmbeddedLog};
 use tidegate_model::Schema;
 use tidegate_runner::clock::SystemClock;
 use tidegate_runner::status::Progress;
 use tidegate_runner::{
-    Clock, Entropy, Parts, Recovery, RunError, Running, RunnerConfig, Script, Topics, recover, start,
+    Clock, Entropy, Parts, Recovery, RunError, RunnerConfig, Running, Script, Topics, recover, start,
 };
 use tidegate_sinks::{METRICS_FILE, SqliteStore};
 
@@ -47,17 +47,17 @@ pub(crate) fn open_log(config: &Config) -> Result<EmbeddedLog, CommandError> {
 }
 
 /// Takes the journal over and says what a run starts from.
-pub(crate) fn recover_from(log: &EmbeddedLog, config: &Config) -> Result<Recovered, CommandError> {
+pub(crate) fn recover_from(log: &EmbeddedLog, jobs: JobSettings) -> Result<Recovered, CommandError> {
     let mut journal = log.journal();
     let recovered = journal.recover().map_err(|error| CommandError::new(Exit::Failure, error))?;
-    let settings = config.job_settings();
-    let recovery = recover(recovered, &settings, &mut log.reader(), &SystemClock, &mut SystemEntropy);
-    Ok(Recovered { journal, recovery: recovery.map_err(run_error)? })
+    let recovery = recover(recovered, &jobs, &mut log.reader(), &SystemClock, &mut SystemEntropy);
+    Ok(Recovered { journal, jobs, recovery: recovery.map_err(run_error)? })
 }
 
 /// A journal that was taken over, and what it said.
 pub(crate) struct Recovered {
     journal: EmbeddedJournal,
+    jobs: JobSettings,
     pub(crate) recovery: Recovery,
 }
 
@@ -76,7 +76,8 @@ impl Pipeline {
         recovered: Recovered,
         script: Script,
     ) -> Result<Self, CommandError> {
-        let failure = |error: Box<dyn std::error::Error + Send + Sync>| CommandError::new(Exit::Failure, error);
+        let failure =
+            |error: Box<dyn std::error::Error + Send + Sync>| CommandError::new(Exit::Failure, error);
         let store = SqliteStore::open(&Path::new(&config.data_dir).join(METRICS_FILE))
             .map_err(|error| failure(error.into()))?;
         let reader = log.row_reader().map_err(|error| failure(error.into()))?;
@@ -84,9 +85,10 @@ impl Pipeline {
         let parts = Parts {
             config: RunnerConfig {
                 workers: config.worker_threads(),
-                jobs: config.job_settings(),
+                jobs: recovered.jobs,
                 time,
                 tick_ms: config.tick_ms,
+                epoch_timeout_ms: config.epoch_timeout_ms,
                 in_flight_bytes_max: usize::try_from(config.in_flight_bytes_max).unwrap_or(usize::MAX),
                 provisional_rows_max: usize::try_from(config.provisional_rows_max).unwrap_or(usize::MAX),
                 topics: topics(config),

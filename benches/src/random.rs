@@ -1,4 +1,4 @@
-//! Random numbers that are the same in every run: SplitMix64, a few lines and good enough for test data.
+//! Random numbers that are the same in every run: `SplitMix64`, a few lines and good enough for test data.
 
 /// A generator.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ impl Random {
 
     /// A number below `bound`, which is at least 1. Its bias is far below what a workload shows.
     pub fn below(&mut self, bound: u32) -> u32 {
-        let scaled = (self.number() >> 32) * u64::from(bound) >> 32;
+        let scaled = ((self.number() >> 32) * u64::from(bound)) >> 32;
         u32::try_from(scaled).expect("the product of two 32-bit numbers, divided by 2^32")
     }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidegate_dataflow::report::EpochResult;
-use tidegate_log::embedded::{EmbeddedLog, Options};
+use tidegate_log::embedded::{EmbeddedJournal, EmbeddedLog, Options};
 use tidegate_log::{Commit, Journal, RowReader as _, RowRecord};
 use tidegate_model::binding::BINDING_VERSION;
 use tidegate_model::{Binding, EventTime, Generation, Offset, PartitionId};
@@ -54,7 +54,7 @@ impl Rows {
         let rows = || commits.iter().flat_map(|commit| &commit.rows);
         let (count, bytes) = (rows().count(), rows().map(|row| row.value.len()).sum());
         let raw = commits.iter().map(|commit| commit.rows.iter().map(RawRow::of).collect()).collect();
-        Self { count, bytes, raw, commits }
+        Self { commits, raw, count, bytes }
     }
 }
 
@@ -128,7 +128,7 @@ fn sink(rows: &Rows, scale: Scale) -> anyhow::Result<Table> {
     table
 }
 
-fn open(folder: &Path) -> anyhow::Result<(EmbeddedLog, impl Journal)> {
+fn open(folder: &Path) -> anyhow::Result<(EmbeddedLog, EmbeddedJournal)> {
     let log = EmbeddedLog::open(folder, Options::default())?;
     let mut journal = log.journal();
     journal.recover()?;

@@ -23,13 +23,13 @@ pub fn run(scale: Scale) -> anyhow::Result<Vec<Table>> {
     let log = Arc::new(MemoryLog::new(Workload::new(2), scale.of(EVENTS), 6, scale.of(CUT)));
     let expected = plain::count(&log);
     let graph = |workers: usize| {
-        let log = &log;
+        let (log, expected) = (&log, &expected);
         move || {
             let mut rows = 0;
             let done = Done::by(
                 || drive(log, workers),
                 |epochs| {
-                    assert_eq!(Outcome::of(&epochs), expected, "the rows of {workers} workers");
+                    assert_eq!(Outcome::of(&epochs), *expected, "the rows of {workers} workers");
                     rows = epochs.iter().map(|epoch| epoch.rows.len()).sum::<usize>();
                 },
             );

@@ -80,11 +80,15 @@ trait Hosted {
     fn finish(&mut self, decided: &Decided, capability: &Capability<u64>) -> Option<Report>;
 }
 
+/// The output of a fold.
+type Output<F> =
+    OutputBuilder<u64, CapacityContainerBuilder<Vec<Change<<F as Fold>::Data, <F as Fold>::Diff>>>>;
+
 struct WithOutput<F: Fold> {
     fold: F,
     tally: Tally,
     changes: Vec<(F::Data, F::Diff)>,
-    output: OutputBuilder<u64, CapacityContainerBuilder<Vec<Change<F::Data, F::Diff>>>>,
+    output: Output<F>,
 }
 
 impl<F: Fold> Hosted for WithOutput<F> {
@@ -145,7 +149,11 @@ impl<'s> HostBuilder<'s> {
     }
 
     /// Adds the fold of `job`.
-    pub fn fold<F: Fold>(&mut self, job: &'static str, fold: F) -> StreamVec<'s, u64, Change<F::Data, F::Diff>> {
+    pub fn fold<F: Fold>(
+        &mut self,
+        job: &'static str,
+        fold: F,
+    ) -> StreamVec<'s, u64, Change<F::Data, F::Diff>> {
         let (output, stream) = self.builder.new_output();
         self.folds.push(Box::new(WithOutput {
             fold,
@@ -172,7 +180,8 @@ impl<'s> HostBuilder<'s> {
                 decided.for_each(|time, decided| {
                     for decided in decided.drain(..) {
                         let retain = |port| time.retain_least(port).expect("a message has a time");
-                        frontiers.insert(decided.epoch.0, (decided, (0..=reports_port).map(retain).collect()));
+                        frontiers
+                            .insert(decided.epoch.0, (decided, (0..=reports_port).map(retain).collect()));
                     }
                 });
                 loop {
@@ -184,7 +193,9 @@ impl<'s> HostBuilder<'s> {
                     }
                     if let Some(batches) = stash.get_mut(&epoch) {
                         for batch in batches.drain(..) {
-                            folds.iter_mut().for_each(|fold| fold.rows(&batch, close_before));
+                            for fold in &mut folds {
+                                fold.rows(&batch, close_before);
+                            }
                         }
                     }
                     if inputs[0].less_equal(&epoch) || !frontiers.contains_key(&epoch) {

@@ -109,6 +109,7 @@ pub fn build(worker: &mut Worker, config: &GraphConfig, throttle: Throttle, feed
                 },
                 throttle,
                 future_tolerance_ms: config.time.future_tolerance_ms,
+                event_time: config.jobs.event_time,
                 start: config.start.clone(),
                 ledger_jobs: jobs.iter().filter(|job| job.reads_events()).map(|job| job.name()).collect(),
                 first: config.first,
@@ -128,8 +129,7 @@ pub fn build(worker: &mut Worker, config: &GraphConfig, throttle: Throttle, feed
         );
         let by_user = Exchange::new(|(worker, _): &(u64, Arc<Batch>)| *worker);
         let decided = frontiers.decided;
-        let mut by_user =
-            HostBuilder::new("Users", scope, sourced.batches.clone(), by_user, decided.clone());
+        let mut by_user = HostBuilder::new("Users", scope, sourced.batches.clone(), by_user, decided.clone());
         let mut local = HostBuilder::new("Local", scope, sourced.batches, Pipeline, decided.clone());
         let mut graph = Building {
             scope,

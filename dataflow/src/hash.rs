@@ -55,8 +55,7 @@ impl Hasher for Prehashed {
 }
 
 /// A map by hashes. Its order of iteration is fixed by its content's history and must not reach a row.
-pub type HashedMap<K, V> =
-    hashbrown::HashMap<K, V, std::hash::BuildHasherDefault<Prehashed>>;
+pub type HashedMap<K, V> = hashbrown::HashMap<K, V, std::hash::BuildHasherDefault<Prehashed>>;
 /// A set of hashes.
 pub type HashedSet = hashbrown::HashSet<u64, std::hash::BuildHasherDefault<Prehashed>>;
 

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tidegate_model::binding::Definition;
 use tidegate_model::event::Fields;
 use tidegate_model::row::SessionMetrics;
 use tidegate_model::{EventTime, Schema};
-use tidegate_model::binding::Definition;
 use timely::dataflow::{Scope, StreamVec};
 
 use crate::batch::Batch;

@@ -17,6 +17,18 @@ pub struct JobSettings {
     pub allowed_event_types: Vec<String>,
     /// What a session's `end_time` is.
     pub session_end: SessionEnd,
+    /// What an event's time is.
+    pub event_time: EventClock,
+}
+
+/// What an event's time is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EventClock {
+    /// Its own timestamp: event time.
+    #[default]
+    Timestamp,
+    /// When the log received it: processing time.
+    Append,
 }
 
 /// What a session's `end_time` is.
@@ -41,6 +53,7 @@ impl Default for JobSettings {
                 .map(str::to_owned)
                 .to_vec(),
             session_end: SessionEnd::default(),
+            event_time: EventClock::default(),
         }
     }
 }

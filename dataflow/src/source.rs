@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate_model::{Counts, Epoch, EventTime, Ledger, Offset, PartitionId};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Scope, StreamVec};
@@ -23,6 +22,7 @@ use crate::control::{Plan, Reading, Statement, Tick};
 use crate::feed::{Feed, Intake};
 use crate::graph::Hold;
 use crate::report::{DropReason, Dropped, EVERY_JOB, Report};
+use crate::settings::EventClock;
 
 /// Bytes of the log that a source reads before it lets other operators run.
 const READ_QUANTUM_BYTES: usize = 256 * 1024;
@@ -43,6 +43,7 @@ pub(crate) struct SourceParts {
     pub(crate) rules: RowRules,
     pub(crate) throttle: Throttle,
     pub(crate) future_tolerance_ms: i64,
+    pub(crate) event_time: EventClock,
     /// Where reading starts; partitions that are not named start at 0.
     pub(crate) start: BTreeMap<PartitionId, Offset>,
     /// The jobs that have a ledger.
@@ -106,7 +107,11 @@ pub(crate) fn source<'s>(
                         statements_out.activate().session(&caps[1]).give_iterator(statements.into_iter());
                         reports_out.activate().session(&caps[2]).give_iterator(report.into_iter());
                         match next {
-                            Some(epoch) => caps.iter_mut().for_each(|cap| Capability::downgrade(cap, &epoch.0)),
+                            Some(epoch) => {
+                                for capability in caps {
+                                    capability.downgrade(&epoch.0);
+                                }
+                            }
                             None => capabilities = None,
                         }
                     }
@@ -140,6 +145,7 @@ struct Source {
     router: Router,
     throttle: Throttle,
     future_tolerance_ms: i64,
+    event_time: EventClock,
     start: BTreeMap<PartitionId, Offset>,
     ledger_jobs: Vec<&'static str>,
     hold: Rc<Hold>,
@@ -164,6 +170,7 @@ impl Source {
             router: Router::new(parts.rules, peers),
             throttle: parts.throttle,
             future_tolerance_ms: parts.future_tolerance_ms,
+            event_time: parts.event_time,
             start: parts.start,
             ledger_jobs: parts.ledger_jobs,
             hold: parts.hold,
@@ -264,6 +271,7 @@ impl Source {
             cursor,
             router: &mut self.router,
             future_tolerance_ms: self.future_tolerance_ms,
+            event_time: self.event_time,
             dropped: &mut self.dropped,
         };
         let position = self.feed.read(partition, from, until, READ_QUANTUM_BYTES, &mut intake);
@@ -346,6 +354,7 @@ struct Receiver<'a> {
     cursor: &'a mut Cursor,
     router: &'a mut Router,
     future_tolerance_ms: i64,
+    event_time: EventClock,
     dropped: &'a mut Vec<Dropped>,
 }
 
@@ -358,6 +367,10 @@ impl Receiver<'_> {
 
 impl Intake for Receiver<'_> {
     fn event(&mut self, offset: Offset, append_time: EventTime, event: &Decoded<'_>) {
+        let event = match self.event_time {
+            EventClock::Timestamp => *event,
+            EventClock::Append => Decoded { time: append_time, ..*event },
+        };
         if event.time > append_time.plus_ms(self.future_tolerance_ms) {
             self.drop(offset, DropReason::Future);
             return;
@@ -366,7 +379,7 @@ impl Intake for Receiver<'_> {
         self.cursor.largest = self.cursor.largest.max(reached);
         self.cursor.largest_of_epoch = self.cursor.largest_of_epoch.max(reached);
         self.cursor.latest = self.cursor.latest.max(event.time);
-        self.router.push(event, Position { partition: self.partition, offset });
+        self.router.push(&event, Position { partition: self.partition, offset });
     }
 
     fn undecodable(&mut self, offset: Offset) {

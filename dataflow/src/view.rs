@@ -112,10 +112,13 @@ impl<V: Clone> Held<V> {
     }
 }
 
+/// Changes of the values of a view.
+pub(crate) type Values<'s, W> = StreamVec<'s, u64, Change<(<W as Windowed>::Key, <W as Windowed>::Value)>>;
+
 /// Turns changes of values into rows. The changes of a key must all arrive at one worker.
 pub(crate) fn gate<'s, W: Windowed>(
     name: &str,
-    changes: StreamVec<'s, u64, Change<(W::Key, W::Value)>>,
+    changes: Values<'s, W>,
     decided: StreamVec<'s, u64, Decided>,
     view: W,
 ) -> StreamVec<'s, u64, Report> {
@@ -146,7 +149,9 @@ pub(crate) fn gate<'s, W: Windowed>(
             }
         }
         for (final_at, key) in &touched {
-            let Some(window) = held.get_mut(final_at).and_then(|windows| windows.get_mut(key)) else { continue };
+            let Some(window) = held.get_mut(final_at).and_then(|windows| windows.get_mut(key)) else {
+                continue;
+            };
             if *final_at <= decided.close_before {
                 rows.extend(window.emit(|value| view.row(key, value)));
             } else if W::PROVISIONAL && decided.provisional && *final_at > decided.close_to {
@@ -163,14 +168,14 @@ pub(crate) fn gate<'s, W: Windowed>(
             oldest.remove();
         }
         if decided.emit {
-            out.extend(report(rows, Report::Rows));
-            out.extend(report(provisional, Report::Provisional));
+            out.extend(report(&rows, Report::Rows));
+            out.extend(report(&provisional, Report::Provisional));
         }
     })
 }
 
 /// Serialises rows where they are made, sorted. Nothing where there are none.
-pub(crate) fn report<R: MetricRow>(rows: Vec<(R, Op)>, kind: fn(Vec<OutRow>) -> Report) -> Option<Report> {
+pub(crate) fn report<R: MetricRow>(rows: &[(R, Op)], kind: fn(Vec<OutRow>) -> Report) -> Option<Report> {
     let mut rows: Vec<_> = rows.iter().map(|(row, op)| OutRow::new(row, *op)).collect();
     rows.sort();
     (!rows.is_empty()).then(|| kind(rows))

@@ -33,9 +33,9 @@ fn holds(file: &str, text: &str) {
 #[test]
 fn every_file_in_the_folder_is_in_the_list() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
-    let names = std::fs::read_dir(folder).expect("the folder of the stories").map(|entry| {
-        entry.expect("an entry of the folder").file_name().into_string().expect("a plain name")
-    });
+    let names = std::fs::read_dir(folder)
+        .expect("the folder of the stories")
+        .map(|entry| entry.expect("an entry of the folder").file_name().into_string().expect("a plain name"));
     let mut stories: Vec<String> =
         names.filter_map(|name| name.strip_suffix(".scenario").map(str::to_owned)).collect();
     stories.sort();

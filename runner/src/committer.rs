@@ -141,12 +141,12 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
                 Err(error) => return Err(error.into()),
             };
             let result = self.waiting.pop_front().expect("looked at above");
-            self.add(&mut commit, result, originals);
+            self.add(&mut commit, result, &originals);
         }
         Ok((!commit.bindings.is_empty()).then_some(commit))
     }
 
-    fn add(&mut self, commit: &mut Commit, result: EpochResult, originals: BTreeMap<Position, Vec<u8>>) {
+    fn add(&mut self, commit: &mut Commit, result: EpochResult, originals: &BTreeMap<Position, Vec<u8>>) {
         let epoch = result.epoch;
         for row in result.rows {
             let topic = self.topics.rows.get(&*row.table).expect("every table has a topic");
@@ -216,11 +216,8 @@ fn read_originals(
                 original = Some(record.value.to_vec());
             }
         })?;
-        let original = original.ok_or_else(|| ReadError::OutOfRange {
-            partition,
-            asked: offset,
-            available: offset..offset,
-        })?;
+        let original =
+            original.ok_or(ReadError::OutOfRange { partition, asked: offset, available: offset..offset })?;
         originals.insert(dropped.at, original);
     }
     Ok(originals)

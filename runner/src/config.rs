@@ -17,6 +17,8 @@ pub struct RunnerConfig {
     pub time: TimeSettings,
     /// How long a live epoch lasts, in milliseconds.
     pub tick_ms: i64,
+    /// An epoch that is not complete so long after its tick ends the run, in milliseconds.
+    pub epoch_timeout_ms: i64,
     /// Bytes of compact rows that one worker may have in flight, uncommitted epochs included.
     pub in_flight_bytes_max: usize,
     /// Epochs that may wait for their commit before live epochs get longer.
@@ -36,6 +38,7 @@ impl Default for RunnerConfig {
             jobs: JobSettings::default(),
             time: TimeSettings::default(),
             tick_ms: 100,
+            epoch_timeout_ms: 30_000,
             in_flight_bytes_max: 64 << 20,
             uncommitted_epochs_max: 64,
             provisional_rows_max: 10_000,

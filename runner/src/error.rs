@@ -62,6 +62,17 @@ pub enum RunError {
         #[source]
         error: CommitError,
     },
+    /// A worker or its log does not get on.
+    #[error(
+        "epoch {epoch} is not complete {waited_ms} ms after its tick (engine.epoch_timeout): a worker is \
+         stuck, or its partitions cannot be read; what is committed is safe, a restart goes on from there"
+    )]
+    EpochStuck {
+        /// The epoch.
+        epoch: Epoch,
+        /// How long it was waited for.
+        waited_ms: i64,
+    },
     /// A worker could not be started.
     #[error("cannot start {workers} workers: {reason}")]
     Workers {

@@ -53,7 +53,9 @@ impl<R: EventReader + 'static, F: Fn(RunError) + 'static> Feed for LogFeed<R, F>
     ) -> Offset {
         let mut position = from;
         // Bound epochs may hold a few records of a long partition: do not read far past their end.
-        let bytes = until.map_or(bytes, |until| bytes.min(usize::try_from(until.since(from)).unwrap_or(bytes).saturating_mul(RECORD_BYTES_GUESS)));
+        let bytes = until.map_or(bytes, |until| {
+            bytes.min(usize::try_from(until.since(from)).unwrap_or(bytes).saturating_mul(RECORD_BYTES_GUESS))
+        });
         let decoder = &mut self.decoder;
         let read = self.reader.read(partition, from, bytes, &mut |record| {
             if until.is_some_and(|until| record.offset >= until) {
@@ -62,7 +64,7 @@ impl<R: EventReader + 'static, F: Fn(RunError) + 'static> Feed for LogFeed<R, F>
             position = record.offset.plus(1);
             match decoder.decode(record.value, record.append_time) {
                 Ok(event) => {
-                    let decoded = Decoded {
+                    let row = Decoded {
                         time: event.timestamp,
                         event_type: event.event_type,
                         user_id: event.user_id,
@@ -70,7 +72,7 @@ impl<R: EventReader + 'static, F: Fn(RunError) + 'static> Feed for LogFeed<R, F>
                         device: DeviceCategory::from_user_agent(event.user_agent),
                         load_time: event.load_time,
                     };
-                    intake.event(record.offset, record.append_time, &decoded);
+                    intake.event(record.offset, record.append_time, &row);
                 }
                 Err(_) => intake.undecodable(record.offset),
             }

@@ -89,7 +89,9 @@ enum Open {
     /// The first epoch, in which nothing is read.
     Recover,
     Replay(ReplayEpoch),
-    Live { since: EventTime },
+    Live {
+        since: EventTime,
+    },
     Cut(Cut),
 }
 
@@ -135,6 +137,11 @@ impl Pace {
     /// Whether the last tick has been sent.
     pub fn ended(&self) -> bool {
         self.open.is_none()
+    }
+
+    /// The oldest epoch whose tick was sent and which is not complete.
+    pub fn incomplete(&self) -> Option<Epoch> {
+        self.sent.front().copied()
     }
 
     /// How long nothing is due, as far as the clock decides it.

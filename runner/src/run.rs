@@ -10,6 +10,8 @@ use std::thread::JoinHandle;
 use tidegate_log::{EventReader, Journal};
 use timely::scheduling::SyncActivator;
 
+use self::worker::WorkerParts;
+
 use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::config::RunnerConfig;
@@ -126,8 +128,7 @@ where
     let (sender, failed) = mpsc::channel();
     let failures = Failures { sender, control: Arc::clone(&control) };
     let (results, complete) = mpsc::channel();
-    let committer =
-        Committer::new(journal, open_reader(), config.topics.clone(), &config.jobs, &recovery);
+    let committer = Committer::new(journal, open_reader(), config.topics.clone(), &config.jobs, &recovery);
     let committing = Arc::clone(&control);
     let failures_of_commits = failures.clone();
     let workers_max = config.workers;
@@ -141,7 +142,10 @@ where
     let shared = Arc::clone(&control);
     let workers = std::thread::Builder::new()
         .name("tidegate-workers".to_owned())
-        .spawn(move || worker::run(config, recovery, readers, script, clock, shared, failures, results))
+        .spawn(move || {
+            let control = shared;
+            worker::run(WorkerParts { config, recovery, readers, script, clock, control, failures, results })
+        })
         .map_err(cannot_start)?;
     Ok(Running { control, workers, committer, failures: failed })
 }

@@ -1,6 +1,6 @@
 //! What other crates take, made from the configuration.
 
-use tidegate_dataflow::settings::{JobSettings, TimeSettings};
+use tidegate_dataflow::settings::{EventClock, JobSettings, TimeSettings};
 
 use super::{Config, TimeMode};
 
@@ -15,7 +15,16 @@ impl Config {
             allowed_lateness_ms: self.allowed_lateness_ms,
             allowed_event_types: self.allowed_event_types.clone(),
             session_end: self.session_end,
+            event_time: match self.time_mode {
+                TimeMode::Event => EventClock::Timestamp,
+                TimeMode::Processing => EventClock::Append,
+            },
         }
+    }
+
+    /// What decides the rows of an import: always event time.
+    pub fn import_job_settings(&self) -> JobSettings {
+        JobSettings { event_time: EventClock::Timestamp, ..self.job_settings() }
     }
 
     /// What moves the frontier of live traffic.

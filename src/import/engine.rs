@@ -74,7 +74,7 @@ impl Engine {
         fingerprint: Option<Fingerprint>,
     ) -> Result<Self, CommandError> {
         let log = open_log(config)?;
-        let recovered = recover_from(&log, config)?;
+        let recovered = recover_from(&log, config.import_job_settings())?;
         let recovery = &recovered.recovery;
         let fingerprint = fingerprint.map(|fingerprint| fingerprint.to_string());
         let state = match &fingerprint {
@@ -95,9 +95,11 @@ impl Engine {
             let own = done.get(&partition).copied().unwrap_or(0);
             base.insert(partition, Offset(end.0 - own));
         }
-        let of_others = recovery.replay.iter().rev().find(|bound| {
-            bound.ends().iter().all(|(partition, end)| *end <= base[partition])
-        });
+        let of_others = recovery
+            .replay
+            .iter()
+            .rev()
+            .find(|bound| bound.ends().iter().all(|(partition, end)| *end <= base[partition]));
         let before = of_others.map_or(0, |bound| bound.epoch.0);
         let bound = recovery.time.partitions.iter().map(|(id, state)| (*id, state.end)).collect();
         let replay = Replay::of(recovery);

@@ -43,7 +43,9 @@ impl Outcome {
     /// Sums epochs up.
     pub fn of(epochs: &[EpochResult]) -> Self {
         let mut outcome = Self::default();
-        epochs.iter().for_each(|epoch| outcome.add(epoch));
+        for epoch in epochs {
+            outcome.add(epoch);
+        }
         outcome
     }
 

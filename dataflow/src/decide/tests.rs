@@ -67,13 +67,7 @@ fn a_silent_partition_is_idle_after_five_seconds_and_not_before() {
     let silent = partition(3, at(-100), at(0));
     let before = state(0, -110, &[(0, partition(1, at(0), at(0))), (1, silent)]);
     let statements = |position, time| [at_end(0, position, at(time)), at_end(1, 3, EventTime::MIN)];
-    let waiting = decide(
-        &TimeSettings::default(),
-        &before,
-        &statements(2, 4),
-        at(5).minus_ms(1),
-        None,
-    );
+    let waiting = decide(&TimeSettings::default(), &before, &statements(2, 4), at(5).minus_ms(1), None);
     assert_eq!(waiting.state.frontier, at(-110));
     assert_eq!(decided(&before, &statements(2, 4), 5).state.frontier, at(-6));
 }

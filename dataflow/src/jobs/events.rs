@@ -15,7 +15,7 @@ use crate::control::Decided;
 use crate::fold::{Fold, Tally};
 use crate::hash::HashedSet;
 use crate::job::{Building, Job, definition};
-use crate::settings::JobSettings;
+use crate::settings::{EventClock, JobSettings};
 use crate::view::{Windowed, summed_view};
 
 /// The job.
@@ -23,6 +23,7 @@ use crate::view::{Windowed, summed_view};
 pub struct EventAggregator {
     windows: Tumbling,
     lateness_ms: i64,
+    event_time: EventClock,
     types: Arc<[String]>,
 }
 
@@ -32,6 +33,7 @@ impl EventAggregator {
         Self {
             windows: Tumbling::new(settings.event_window_ms),
             lateness_ms: settings.allowed_lateness_ms,
+            event_time: settings.event_time,
             types: settings.allowed_event_types.clone().into(),
         }
     }
@@ -54,6 +56,7 @@ impl Job for EventAggregator {
         definition(&[
             ("event_window_ms", self.windows.size_ms().to_string()),
             ("allowed_lateness_ms", self.lateness_ms.to_string()),
+            ("event_time", format!("{:?}", self.event_time)),
             ("allowed_event_types", self.types.join(", ")),
         ])
     }
@@ -149,9 +152,7 @@ impl Fold for Partials {
                     touched: false,
                 })
             });
-            while let Some(row) =
-                rows.next_if(|row| window.start <= row.time() && row.time() < window.end)
-            {
+            while let Some(row) = rows.next_if(|row| window.start <= row.time() && row.time() < window.end) {
                 if row.event_type == TYPE_NOT_LISTED {
                     tally.counts.filtered += 1;
                 } else if let Some(open) = &mut open {

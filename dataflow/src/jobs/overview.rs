@@ -10,7 +10,7 @@ use tidegate_model::{EventTime, MetricRow, Schema, Tumbling, names};
 use timely::dataflow::operators::vec::Map;
 
 use crate::job::{Building, Job, definition};
-use crate::settings::{JobSettings, SessionEnd};
+use crate::settings::{EventClock, JobSettings, SessionEnd};
 use crate::view::{Windowed, summed_view};
 
 /// The job.
@@ -19,6 +19,7 @@ pub struct SessionOverview {
     windows: Tumbling,
     gap_ms: i64,
     lateness_ms: i64,
+    event_time: EventClock,
     session_end: SessionEnd,
 }
 
@@ -29,6 +30,7 @@ impl SessionOverview {
             windows: Tumbling::new(settings.session_window_ms),
             gap_ms: settings.session_gap_ms,
             lateness_ms: settings.allowed_lateness_ms,
+            event_time: settings.event_time,
             session_end: settings.session_end,
         }
     }
@@ -65,6 +67,7 @@ impl Job for SessionOverview {
             ("session_gap_ms", self.gap_ms.to_string()),
             ("session_end", format!("{:?}", self.session_end)),
             ("allowed_lateness_ms", self.lateness_ms.to_string()),
+            ("event_time", format!("{:?}", self.event_time)),
         ])
     }
 
@@ -126,4 +129,3 @@ impl Windowed for SessionOverview {
         }
     }
 }
-

@@ -16,7 +16,7 @@ use crate::control::Decided;
 use crate::epochs::{Change, per_epoch};
 use crate::fold::{Fold, Tally};
 use crate::job::{Building, Job, definition};
-use crate::settings::JobSettings;
+use crate::settings::{EventClock, JobSettings};
 use crate::view::{Windowed, gate};
 
 /// The largest load time that counts, in milliseconds.
@@ -27,6 +27,7 @@ const LOAD_TIME_MAX_MS: u32 = 3_600_000;
 pub struct PerformanceTracker {
     windows: Tumbling,
     lateness_ms: i64,
+    event_time: EventClock,
 }
 
 impl PerformanceTracker {
@@ -35,6 +36,7 @@ impl PerformanceTracker {
         Self {
             windows: Tumbling::new(settings.performance_window_ms),
             lateness_ms: settings.allowed_lateness_ms,
+            event_time: settings.event_time,
         }
     }
 }
@@ -56,6 +58,7 @@ impl Job for PerformanceTracker {
         definition(&[
             ("performance_window_ms", self.windows.size_ms().to_string()),
             ("allowed_lateness_ms", self.lateness_ms.to_string()),
+            ("event_time", format!("{:?}", self.event_time)),
         ])
     }
 

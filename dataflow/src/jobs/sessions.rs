@@ -25,13 +25,14 @@ use crate::fold::{Fold, Tally};
 use crate::hash::HashedMap;
 use crate::job::{Building, Job, definition};
 use crate::report::Report;
-use crate::settings::{JobSettings, SessionEnd};
+use crate::settings::{EventClock, JobSettings, SessionEnd};
 use crate::view::report;
 
 /// The job.
 #[derive(Clone, Debug)]
 pub struct SessionTracker {
     rules: Rules,
+    event_time: EventClock,
     session_end: SessionEnd,
 }
 
@@ -39,7 +40,7 @@ impl SessionTracker {
     /// The job under `settings`.
     pub fn new(settings: &JobSettings) -> Self {
         let rules = Rules { gap_ms: settings.session_gap_ms, lateness_ms: settings.allowed_lateness_ms };
-        Self { rules, session_end: settings.session_end }
+        Self { rules, event_time: settings.event_time, session_end: settings.session_end }
     }
 
     fn row(&self, names: (&str, &str), session: &Session) -> SessionMetrics {
@@ -77,6 +78,7 @@ impl Job for SessionTracker {
             ("session_gap_ms", self.rules.gap_ms.to_string()),
             ("session_end", format!("{:?}", self.session_end)),
             ("allowed_lateness_ms", self.rules.lateness_ms.to_string()),
+            ("event_time", format!("{:?}", self.event_time)),
         ])
     }
 
@@ -118,7 +120,7 @@ fn rows(decided: &Decided, mut changes: Vec<(SessionMetrics, isize)>, out: &mut 
             _ => rows.push((session, if diff > 0 { Op::Final } else { Op::Retract })),
         }
     }
-    out.extend(report(rows, Report::Rows));
+    out.extend(report(&rows, Report::Rows));
 }
 
 fn key(session: &SessionMetrics) -> (EventTime, &str, &str) {

@@ -124,6 +124,7 @@ impl HandDriven {
         let (completed, results) = mpsc::channel();
         let ends = Mutex::new(Some((ticked, completed)));
         let feed_log = Arc::clone(&log);
+        #[expect(clippy::disallowed_methods, reason = "a test assembles its own threads")]
         let workers = std::thread::spawn(move || {
             timely::execute(timely::Config::process(workers), move |worker| {
                 let throttle =
@@ -201,11 +202,8 @@ impl HandDriven {
         let nothing = self.results.recv().expect("the workers run");
         assert!(nothing.rows.is_empty() && !nothing.commit, "an epoch without records: {nothing:?}");
         let result = self.results.recv().expect("the workers run");
-        self.state = TimeState {
-            now: result.now,
-            frontier: result.close_to,
-            partitions: result.partitions.clone(),
-        };
+        self.state =
+            TimeState { now: result.now, frontier: result.close_to, partitions: result.partitions.clone() };
         result
     }
 
@@ -328,8 +326,7 @@ impl SystemFactory for GraphFactory {
             system.append(record.clone());
         }
         for binding in bindings {
-            let journaled =
-                Journaled { close_to: binding.close_to, partitions: binding.partitions.clone() };
+            let journaled = Journaled { close_to: binding.close_to, partitions: binding.partitions.clone() };
             let result = system.epoch_up_to(ends(binding), binding.now, Close::Journaled(journaled));
             assert!(result.rows.is_empty() && !result.commit, "replay says nothing: {result:?}");
             system.ledger.merge(&result.ledger);

@@ -11,6 +11,7 @@ pub mod decide;
 pub mod graph;
 pub mod hand;
 pub mod oracle;
+pub mod properties;
 pub mod record;
 pub mod scenario;
 pub mod stand_in;

@@ -111,7 +111,12 @@ impl Oracle {
         let sessions = self.session_tracker.epoch(before, epoch.close_to, &judgeable);
         account(&mut self.ledger, &mut dropped, names::SESSION_TRACKER, &sessions.judged);
         rows.extend(sessions.rows());
-        rows.extend(self.session_overview.epoch(before, epoch.close_to, &sessions.retracted, &sessions.emitted));
+        rows.extend(self.session_overview.epoch(
+            before,
+            epoch.close_to,
+            &sessions.retracted,
+            &sessions.emitted,
+        ));
 
         rows.sort();
         provisional.sort();

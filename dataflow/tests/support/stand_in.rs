@@ -68,6 +68,7 @@ impl StandInFactory {
             paused: BTreeSet::new(),
             failing: BTreeSet::new(),
             finishing: false,
+            permute: None,
             latest: None,
             epoch: Epoch(0),
             bound: Bound::NOTHING,
@@ -126,6 +127,8 @@ struct StandIn {
     paused: BTreeSet<PartitionId>,
     failing: BTreeSet<PartitionId>,
     finishing: bool,
+    /// Shuffles the records of each epoch.
+    permute: Option<u64>,
     /// The largest event time that was read and judged.
     latest: Option<EventTime>,
     epoch: Epoch,
@@ -184,7 +187,10 @@ impl StandIn {
 
     /// Carries out a journaled epoch.
     fn run(&mut self, next: Bound) -> OracleOutput {
-        let records = self.records_to(&next.partitions);
+        let mut records = self.records_to(&next.partitions);
+        if let Some(seed) = self.permute {
+            shuffle(&mut records, seed ^ self.epoch.0);
+        }
         let judgeable = records.iter().filter(|record| self.is_judgeable(record));
         self.latest = self.latest.max(judgeable.map(|record| record.time).max());
 
@@ -261,6 +267,10 @@ impl System for StandIn {
         self.finishing = true;
     }
 
+    fn permute_within_epoch(&mut self, seed: u64) {
+        self.permute = Some(seed);
+    }
+
     fn tick(&mut self, now: EventTime) -> EpochOutcome {
         self.epoch = self.epoch.next();
         let statements: BTreeMap<_, _> =
@@ -291,5 +301,17 @@ impl System for StandIn {
 
     fn bindings(&self) -> Vec<Binding> {
         self.bindings.clone()
+    }
+}
+
+/// Fisher and Yates, with a small generator of its own.
+fn shuffle(records: &mut [TestRecord], seed: u64) {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    for at in (1..records.len()).rev() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let other = usize::try_from(state % (at as u64 + 1)).expect("an index");
+        records.swap(at, other);
     }
 }

@@ -60,8 +60,13 @@ pub trait SystemFactory {
     fn name(&self) -> &str;
 
     /// A new deployment over empty partitions `0..partitions`.
-    fn start(&self, jobs: &JobSettings, time: &TimeSettings, workers: usize, partitions: u32)
-    -> Box<dyn System>;
+    fn start(
+        &self,
+        jobs: &JobSettings,
+        time: &TimeSettings,
+        workers: usize,
+        partitions: u32,
+    ) -> Box<dyn System>;
 
     /// A deployment that recovers: `records` is the log (per partition in the order of offsets; it may
     /// go on beyond what is bound), `partitions` the number of its partitions now. The bound epochs

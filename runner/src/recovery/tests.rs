@@ -116,7 +116,9 @@ fn watermark_settings_are_no_part_of_a_definition() {
 
 #[test]
 fn events_that_are_gone_are_refused() {
-    for (log, shown) in [(0..8, "up to offset 9, but the log holds offsets 0 to 8"), (3..20, "offsets 3 to 20")] {
+    for (log, shown) in
+        [(0..8, "up to offset 9, but the log holds offsets 0 to 8"), (3..20, "offsets 3 to 20")]
+    {
         let error = start(journal(), &JobSettings::default(), log).expect_err("events are missing");
         assert!(error.to_string().contains(shown), "{error}");
     }

@@ -31,18 +31,20 @@ pub(super) fn run(
             }
         }
         // Everything that is complete goes into one commit.
-        complete.try_iter().for_each(|result| committer.push(result));
+        for result in complete.try_iter() {
+            committer.push(result);
+        }
         match committer.step() {
             Ok(None) => {}
-            Ok(Some(committed)) => {
-                let binding = committed.binding;
-                control.uncommitted.fetch_sub(committed.epochs, Ordering::AcqRel);
+            Ok(Some(done)) => {
+                let binding = done.binding;
+                control.uncommitted.fetch_sub(done.epochs, Ordering::AcqRel);
                 control.released.store(binding.epoch.0, Ordering::Release);
                 control.status.update(|progress| {
                     progress.epoch = binding.epoch;
                     progress.frontier = binding.close_to;
                     progress.ledger = binding.ledger;
-                    progress.rows += committed.rows as u64;
+                    progress.rows += done.rows as u64;
                     progress.waits = None;
                 });
                 // Sources wait for room, and worker 0 for the number of epochs to fall.

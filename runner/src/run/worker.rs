@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tidegate_dataflow::graph::{Results, Ticks};
@@ -10,7 +10,8 @@ use tidegate_dataflow::report::EpochResult;
 use tidegate_dataflow::source::Throttle;
 use tidegate_dataflow::{Graph, GraphConfig, build, job};
 use tidegate_log::EventReader;
-use tidegate_model::Epoch;
+use tidegate_model::{Epoch, EventTime};
+use timely::scheduling::SyncActivator;
 use timely::worker::Worker;
 
 use super::{Control, Failures};
@@ -24,18 +25,22 @@ use crate::recovery::Recovery;
 /// A parked worker looks around at least so often.
 const PARK_MAX: Duration = Duration::from_millis(100);
 
+/// What the workers are made of.
+pub(super) struct WorkerParts<R> {
+    pub(super) config: RunnerConfig,
+    pub(super) recovery: Recovery,
+    /// One for each worker.
+    pub(super) readers: Vec<R>,
+    pub(super) script: Script,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) control: Arc<Control>,
+    pub(super) failures: Failures,
+    pub(super) results: Sender<EpochResult>,
+}
+
 /// Runs the workers until the last epoch has left the graph, or the run is aborted.
-#[allow(clippy::too_many_arguments, reason = "the parts of a run, taken apart once")]
-pub(super) fn run<R: EventReader + 'static>(
-    config: RunnerConfig,
-    recovery: Recovery,
-    readers: Vec<R>,
-    script: Script,
-    clock: Arc<dyn Clock>,
-    control: Arc<Control>,
-    failures: Failures,
-    results: Sender<EpochResult>,
-) -> Result<(), RunError> {
+pub(super) fn run<R: EventReader + 'static>(parts: WorkerParts<R>) -> Result<(), RunError> {
+    let WorkerParts { config, recovery, readers, script, clock, control, failures, results } = parts;
     let pace = Pace::new(&recovery, script, config.tick_ms, config.uncommitted_epochs_max);
     let graph = GraphConfig {
         jobs: config.jobs.clone(),
@@ -50,15 +55,34 @@ pub(super) fn run<R: EventReader + 'static>(
     let replayed_to = recovery.replay.last().map_or(Epoch(0), |bound| bound.epoch);
     // Worker threads take their own parts; only worker 0 gets the driver.
     let readers = Mutex::new(readers);
-    let driver = Mutex::new(Some(Driver { pace, clock, control: Arc::clone(&control), results, complete: Epoch(0), replayed_to }));
-    let throttle = Throttle {
-        released: Arc::clone(&control.released),
-        in_flight_bytes_max: config.in_flight_bytes_max,
-    };
+    let driver = Mutex::new(Some(Driver {
+        pace,
+        clock,
+        control: Arc::clone(&control),
+        results,
+        complete: Epoch(0),
+        replayed_to,
+        failures: failures.clone(),
+        epoch_timeout_ms: config.epoch_timeout_ms,
+        watched: None,
+    }));
+    let throttle =
+        Throttle { released: Arc::clone(&control.released), in_flight_bytes_max: config.in_flight_bytes_max };
     let workers = config.workers;
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
-        let reader = readers.lock().unwrap_or_else(PoisonError::into_inner).pop().expect("one for each worker");
-        run_one(worker, &graph, throttle.clone(), reader, fields, &control, &failures, &driver);
+        let reader =
+            readers.lock().unwrap_or_else(PoisonError::into_inner).pop().expect("one for each worker");
+        let failures = failures.clone();
+        let source = Arc::new(OnceLock::new());
+        let feed = LogFeed::new(woken(reader, &source), fields, move |error| failures.fail(error));
+        let graph = build(worker, &graph, throttle.clone(), Box::new(feed));
+        // Waking works once the activator is there; until then the source runs by itself.
+        let _ = source.set(worker.sync_activator_for(graph.source_address.to_vec()));
+        control.register(worker.sync_activator_for(graph.source_address.to_vec()));
+        let driver = (worker.index() == 0)
+            .then(|| driver.lock().unwrap_or_else(PoisonError::into_inner).take())
+            .flatten();
+        drive(worker, graph, driver, &control);
     })
     .map_err(|reason| RunError::Workers { workers, reason })?;
     for outcome in guards.join() {
@@ -67,34 +91,20 @@ pub(super) fn run<R: EventReader + 'static>(
     Ok(())
 }
 
-#[allow(clippy::too_many_arguments, reason = "what a worker's closure has captured")]
-fn run_one<R: EventReader + 'static>(
-    worker: &mut Worker,
-    config: &GraphConfig,
-    throttle: Throttle,
-    mut reader: R,
-    fields: tidegate_model::event::Fields,
-    control: &Arc<Control>,
-    failures: &Failures,
-    driver: &Mutex<Option<Driver>>,
-) {
-    let index = worker.index();
-    let source = Arc::new(std::sync::OnceLock::<timely::scheduling::SyncActivator>::new());
-    let woken = Arc::clone(&source);
+/// Has every append wake the source, when it is there.
+fn woken<R: EventReader>(mut reader: R, source: &Arc<OnceLock<SyncActivator>>) -> R {
+    let source = Arc::clone(source);
     reader.on_append(Arc::new(move || {
-        if let Some(source) = woken.get() {
+        if let Some(source) = source.get() {
             // A worker that is gone needs no waking.
             let _ = source.activate();
         }
     }));
-    let abort = Arc::clone(control);
-    let failures = failures.clone();
-    let feed = LogFeed::new(reader, fields, move |error| failures.fail(error));
-    let graph = build(worker, config, throttle, Box::new(feed));
-    let _ = source.set(worker.sync_activator_for(graph.source_address.to_vec()));
-    control.register(worker.sync_activator_for(graph.source_address.to_vec()));
-    let mut driver =
-        (index == 0).then(|| driver.lock().unwrap_or_else(PoisonError::into_inner).take()).flatten();
+    reader
+}
+
+/// Steps a worker until its dataflow is complete or the run is aborted.
+fn drive(worker: &mut Worker, graph: Graph, mut driver: Option<Driver>, control: &Control) {
     let Graph { mut ticks, results, .. } = graph;
     loop {
         let mut park = PARK_MAX;
@@ -103,7 +113,7 @@ fn run_one<R: EventReader + 'static>(
         } else {
             ticks = None;
         }
-        if abort.abort.load(Ordering::Acquire) {
+        if control.abort.load(Ordering::Acquire) {
             for dataflow in worker.installed_dataflows() {
                 worker.drop_dataflow(dataflow);
             }
@@ -125,9 +135,32 @@ struct Driver {
     /// The newest epoch that has left the graph.
     complete: Epoch,
     replayed_to: Epoch,
+    failures: Failures,
+    epoch_timeout_ms: i64,
+    /// The oldest incomplete epoch, and since when it is that.
+    watched: Option<(Epoch, EventTime)>,
 }
 
 impl Driver {
+    /// Ends the run when an epoch does not become complete. Waiting for a commit is not that: sources
+    /// wait for room then, and go on when there is some.
+    fn watch(&mut self, facts: &Facts) {
+        let incomplete = self.pace.incomplete().filter(|_| facts.uncommitted == 0);
+        let since = match (incomplete, self.watched) {
+            (None, _) => None,
+            // A clock that was set back begins anew.
+            (Some(epoch), Some((watched, since))) if watched == epoch && since <= facts.now => Some((epoch, since)),
+            (Some(epoch), _) => Some((epoch, facts.now)),
+        };
+        self.watched = since;
+        if let Some((epoch, since)) = since {
+            let waited_ms = facts.now.since_ms(since);
+            if waited_ms >= self.epoch_timeout_ms {
+                self.failures.fail(RunError::EpochStuck { epoch, waited_ms });
+            }
+        }
+    }
+
     /// Takes complete epochs out and sends ticks in; says how long the worker may sleep.
     fn step(&mut self, ticks: &mut Option<Ticks>, results: &Results) -> Duration {
         while let Some(result) = results.pop() {
@@ -160,6 +193,7 @@ impl Driver {
                 *ticks = None;
             }
         }
+        self.watch(&facts);
         self.pace.rest(facts.now).min(PARK_MAX)
     }
 }

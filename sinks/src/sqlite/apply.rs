@@ -131,7 +131,7 @@ fn bind(statement: &mut CachedStatement<'_>, values: &[Value]) -> rusqlite::Resu
     for (value, at) in values.iter().zip(1..) {
         match value {
             Value::Instant(instant) => {
-                statement.raw_bind_parameter(at, InstantText::new(*instant).as_str())?
+                statement.raw_bind_parameter(at, InstantText::new(*instant).as_str())?;
             }
             Value::Text(text) => statement.raw_bind_parameter(at, &**text)?,
             Value::UInt(number) => statement.raw_bind_parameter(at, sql(*number))?,

@@ -57,7 +57,7 @@ fn a_common_line_has_no_agent() {
 #[test]
 fn the_hash_of_an_agent_never_changes() {
     assert_eq!(format!("{:016x}", agent_hash("-")), "5c61d1cc8617e887");
-    assert_eq!(format!("{:016x}", agent_hash("Mozilla/5.0")), "HASH2");
+    assert_eq!(format!("{:016x}", agent_hash("Mozilla/5.0")), "e644aa6c8f209e82");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn quoted_fields_are_unescaped_and_may_be_odd() {
         (r#" 200 1 "" """#, None, "-"),
         (r#" 200 "-" "curl/8""#, None, "curl/8"),
         (r#" - - "-" "curl/8""#, None, "curl/8"),
-        (r#""#, None, "-"),
+        ("", None, "-"),
         (
             r#" 200 1 "https://a.example/" "a \"b\" \\ \xc3\xa4 \t" "10.0.0.1" 0.002"#,
             Some("https://a.example/"),
@@ -179,7 +179,7 @@ proptest! {
 
     #[test]
     fn whatever_stands_in_the_fields_the_event_is_canonical(
-        request in r#"[ -~é\x00-\x1f]{0,40}"#, referrer in any::<String>(), agent in any::<String>()
+        request in r"[ -~é\x00-\x1f]{0,40}", referrer in any::<String>(), agent in any::<String>()
     ) {
         let line = format!(
             r#"192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET /{request} HTTP/1.1" 200 1 "{referrer}" "{agent}""#

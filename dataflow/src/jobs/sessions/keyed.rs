@@ -99,11 +99,12 @@ impl Sessions {
     /// Adds a session and merges it with those that it touches. `taken` is shown each of them whose row
     /// stands, for the row does not stand any longer.
     pub(super) fn add(&mut self, session: Session, gap_ms: i64, mut taken: impl FnMut(&Session)) {
-        if let [only] = &mut self.0[..] {
-            if !only.emitted && only.touches(&session, gap_ms) {
-                only.absorb(&session);
-                return;
-            }
+        if let [only] = &mut self.0[..]
+            && !only.emitted
+            && only.touches(&session, gap_ms)
+        {
+            only.absorb(&session);
+            return;
         }
         let mut merged = session;
         self.0.retain(|other| {

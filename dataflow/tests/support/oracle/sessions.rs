@@ -138,8 +138,7 @@ impl SessionTracker {
     /// lateness keeps it.
     fn is_kept(&self, session: &Session, before: EventTime) -> bool {
         let closes = session.last().plus_ms(self.gap_ms);
-        closes > before
-            || self.lateness_ms > 0 && closes.plus_ms(self.gap_ms + self.lateness_ms) > before
+        closes > before || self.lateness_ms > 0 && closes.plus_ms(self.gap_ms + self.lateness_ms) > before
     }
 
     /// Merges a component into one session, unless it has nothing new or the new came too late.

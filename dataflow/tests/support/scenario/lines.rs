@@ -47,7 +47,8 @@ fn fields(row: &OutRow) -> String {
             "{session_id} {user_id} {start} {end} duration={duration} pages={page_count} {device_category}"
         )
     } else if row.table == PerformanceMetrics::SCHEMA.table {
-        let PerformanceMetrics { window_start, device_category, avg_load_time, p95_load_time, .. } = parse(row);
+        let PerformanceMetrics { window_start, device_category, avg_load_time, p95_load_time, .. } =
+            parse(row);
         format!("{} {device_category} avg={avg_load_time} p95={p95_load_time}", at(window_start))
     } else {
         let window: SessionWindowMetrics = parse(row);

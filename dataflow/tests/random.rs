@@ -1,0 +1,139 @@
+//! Random workloads against every system: the rows are the oracle's, and nothing depends on the number of
+//! workers, the order of records or a recovery.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, TestError, TestRng, TestRunner};
+use support::oracle::Oracle;
+use support::properties::{
+    Property, recovery_does_not_matter, rows_are_those_of_the_oracle, time_is_as_written,
+    workers_and_order_do_not_matter,
+};
+use support::stand_in::{Fault, StandInFactory};
+use support::system::SystemFactory;
+use support::systems::{factories, reference};
+use support::workload::{Drive, Workload, drive, workloads, workloads_with};
+
+/// How many workloads each property sees.
+const CASES: u32 = 96;
+
+fn runner(cases: u32) -> TestRunner {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 4_000, ..Config::default() };
+    let algorithm = config.rng_algorithm;
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(algorithm))
+}
+
+/// The smallest workload found for which the property does not hold, and why.
+fn counterexample(
+    strategy: &impl Strategy<Value = Workload>,
+    property: Property,
+    factory: &dyn SystemFactory,
+) -> Option<(Workload, String)> {
+    let result = runner(CASES).run(strategy, |workload| {
+        property(&workload, factory).map_err(proptest::test_runner::TestCaseError::fail)
+    });
+    match result {
+        Ok(()) => None,
+        Err(TestError::Fail(why, workload)) => Some((workload, why.to_string())),
+        Err(TestError::Abort(why)) => panic!("proptest gave up: {why}"),
+    }
+}
+
+fn holds(property: Property) {
+    for factory in factories() {
+        if let Some((workload, why)) = counterexample(&workloads(), property, factory.as_ref()) {
+            panic!("{why}\nin {workload:#?}");
+        }
+    }
+}
+
+#[test]
+fn the_rows_are_those_of_the_oracle() {
+    holds(rows_are_those_of_the_oracle);
+}
+
+#[test]
+fn the_frontier_moves_as_it_is_written() {
+    holds(time_is_as_written);
+}
+
+#[test]
+fn workers_and_the_order_of_records_make_no_difference() {
+    holds(workers_and_order_do_not_matter);
+}
+
+#[test]
+fn a_recovery_makes_no_difference() {
+    holds(recovery_does_not_matter);
+}
+
+/// Of a fault that no workload provokes the properties would say nothing.
+#[test]
+fn the_properties_find_faults() {
+    let without_lateness = &[0];
+    let with_lateness = &[1_000, 5_000];
+    for (fault, latenesses, property) in [
+        (Fault::RecordByRecord, without_lateness.as_slice(), rows_are_those_of_the_oracle as Property),
+        (Fault::RecordByRecord, without_lateness, workers_and_order_do_not_matter),
+        (Fault::LatenessOffByOne, with_lateness, rows_are_those_of_the_oracle),
+        (Fault::LatenessOffByOne, without_lateness, rows_are_those_of_the_oracle),
+        (Fault::ClosesLate, with_lateness, rows_are_those_of_the_oracle),
+        (Fault::IdleWithoutLook, with_lateness, time_is_as_written),
+        (Fault::FutureMovesTime, with_lateness, time_is_as_written),
+        (Fault::WatermarkPerWorker { workers: 1 }, with_lateness, workers_and_order_do_not_matter),
+        (Fault::ForgetsActivity, with_lateness, recovery_does_not_matter),
+    ] {
+        let factory = StandInFactory::new(fault.clone());
+        let found = counterexample(&workloads_with(latenesses), property, &factory);
+        assert!(found.is_some(), "no workload shows {fault:?}");
+    }
+}
+
+/// Everything that can happen does happen in these workloads, and not just once.
+#[test]
+fn the_workloads_are_rich() {
+    let mut runner = runner(1);
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for _ in 0..CASES {
+        let workload = workloads().new_tree(&mut runner).expect("a workload").current();
+        let course = drive(&workload, &reference(), Drive::workers(1)).expect("the reference is right");
+        let mut oracle = Oracle::new(&workload.jobs, workload.time.future_tolerance_ms);
+        for tick in course {
+            let mut count = |what: String| *seen.entry(what).or_default() += 1;
+            let Some(epoch) = tick.epoch else {
+                count("not journaled".to_owned());
+                continue;
+            };
+            let output = oracle.epoch(&epoch);
+            output.rows.iter().for_each(|row| count(format!("{} {}", row.table, row.op.as_str())));
+            for dropped in output.dropped {
+                count(format!("{} {}", dropped.job, dropped.reason.as_str()));
+            }
+        }
+    }
+    for what in [
+        "not journaled",
+        "event_metrics final",
+        "event_metrics correct",
+        "session_metrics final",
+        "session_metrics correct",
+        "session_metrics retract",
+        "performance_metrics final",
+        "performance_metrics correct",
+        "session_window_metrics final",
+        "session_window_metrics correct",
+        "session_window_metrics retract",
+        "* future",
+        "* rejected",
+        "EventAggregator expired",
+        "SessionTracker expired",
+        "PerformanceTracker expired",
+        "PerformanceTracker rejected",
+    ] {
+        let times = seen.get(what).copied().unwrap_or_default();
+        assert!(times >= 10, "{what:?} happens {times} times in {CASES} workloads: {seen:#?}");
+    }
+}
