@@ -2,7 +2,7 @@
 //!
 //! Layers, each overriding the one before: defaults, `tidegate.toml`, the environment names that the
 //! old stack used (contract section 8), flags of the command line. Every setting is declared once, in
-//! [`table`]; the struct, the checks, `tidegate config` and docs/configuration.md follow from it. A value
+//! `table.rs`; the struct, the checks, `tidegate config` and docs/configuration.md follow from it. A value
 //! that does not fit is refused in whatever layer it stands, even when a higher layer overrides it.
 //!
 //! Resolving ([`Inputs::resolve`]) is a function of its inputs. [`sources`] is the only place of the

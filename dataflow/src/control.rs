@@ -61,6 +61,10 @@ pub enum Reading {
     Live,
     /// Exactly up to these offsets (exclusive), of exactly these partitions.
     UpTo(BTreeMap<PartitionId, Offset>),
+    /// The same, of an input whose end this is for now: a look at a partition's end finds the offset
+    /// given here, however much further the log goes. So what follows does not depend on how far its
+    /// writer happens to be ahead.
+    Input(BTreeMap<PartitionId, Offset>),
 }
 
 /// Where one partition stands at the end of an epoch, as its source saw it.

@@ -197,7 +197,7 @@ impl Source {
                     false
                 }
             }
-            Some(Plan { reading: Reading::UpTo(ends), .. }) => self.read_up_to(&ends),
+            Some(Plan { reading: Reading::UpTo(ends) | Reading::Input(ends), .. }) => self.read_up_to(&ends),
         };
         if !complete {
             return Step::Wait;
@@ -288,6 +288,7 @@ impl Source {
             self.in_flight.push_back((tick.ends, std::mem::take(&mut self.epoch_bytes)));
         }
         let feed = &mut self.feed;
+        let is_input = matches!(&self.plan, Some(Plan { reading: Reading::Input(_), .. }));
         let statements = self
             .partitions
             .iter_mut()
@@ -296,7 +297,7 @@ impl Source {
                 position: cursor.position,
                 largest: std::mem::replace(&mut cursor.largest_of_epoch, EventTime::MIN),
                 latest: cursor.latest,
-                look: feed.look(*partition),
+                look: if is_input { Some(cursor.position) } else { feed.look(*partition) },
             })
             .collect();
         let report = self.tally();
@@ -332,7 +333,7 @@ impl Source {
     fn join_partitions(&mut self, reading: &Reading) {
         let ids = match reading {
             Reading::Live => self.feed.partitions(),
-            Reading::UpTo(ends) => ends.keys().copied().collect(),
+            Reading::UpTo(ends) | Reading::Input(ends) => ends.keys().copied().collect(),
         };
         for id in ids {
             if id.0 as usize % self.peers == self.index {

@@ -18,7 +18,7 @@ use support::systems::{factories, reference};
 use support::workload::{Drive, Workload, drive, workloads, workloads_with};
 
 /// How many workloads each property sees.
-const CASES: u32 = 96;
+const CASES: u32 = 64;
 
 fn runner(cases: u32) -> TestRunner {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 4_000, ..Config::default() };

@@ -3,7 +3,15 @@
 mod support;
 
 use support::scenario::{Story, run};
+use support::stand_in::{Fault, StandInFactory};
 use support::systems::{WORKERS, factories};
+
+/// The text of a story of the folder.
+macro_rules! text {
+    ($name:ident) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios/", stringify!($name), ".scenario"))
+    };
+}
 
 /// Makes a test of every story, and the list that is held against the folder.
 macro_rules! stories {
@@ -11,11 +19,10 @@ macro_rules! stories {
         $(
             #[test]
             fn $name() {
-                holds(concat!("dataflow/tests/scenarios/", stringify!($name), ".scenario"),
-                    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios/", stringify!($name), ".scenario")));
+                holds(concat!("dataflow/tests/scenarios/", stringify!($name), ".scenario"), text!($name));
             }
         )*
-        const STORIES: &[&str] = &[$(stringify!($name)),*];
+        const STORIES: &[(&str, &str)] = &[$((stringify!($name), text!($name))),*];
     };
 }
 
@@ -39,7 +46,28 @@ fn every_file_in_the_folder_is_in_the_list() {
     let mut stories: Vec<String> =
         names.filter_map(|name| name.strip_suffix(".scenario").map(str::to_owned)).collect();
     stories.sort();
-    let mut listed: Vec<&str> = STORIES.to_vec();
+    let mut listed: Vec<&str> = STORIES.iter().map(|(name, _)| *name).collect();
     listed.sort_unstable();
     assert_eq!(stories, listed, "the folder, and the list in list.rs");
+}
+
+/// For each of these mistakes there is at least one story that goes another way.
+#[test]
+fn the_stories_find_faults() {
+    for fault in [
+        Fault::RecordByRecord,
+        Fault::LatenessOffByOne,
+        Fault::ClosesLate,
+        Fault::IdleWithoutLook,
+        Fault::WatermarkPerWorker { workers: 1 },
+        Fault::FutureMovesTime,
+        Fault::ForgetsActivity,
+    ] {
+        let factory = StandInFactory::new(fault.clone());
+        let found = STORIES.iter().any(|(name, text)| {
+            let story = Story::parse(name, text).unwrap_or_else(|why| panic!("{why}"));
+            run(&story, &factory, 1).is_err()
+        });
+        assert!(found, "no story shows {fault:?}");
+    }
 }

@@ -179,6 +179,15 @@ impl EmbeddedLog {
         self.journal.import_state(fingerprint)
     }
 
+    /// The fingerprint of the import that began and did not finish, if there is one. Whoever appends
+    /// something else before it is finished keeps it from going on.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn unfinished_import(&self) -> Result<Option<String>, ImportError> {
+        self.journal.unfinished_import()
+    }
+
     /// Removes what nobody needs any more and what age or size want gone.
     ///
     /// # Errors

@@ -216,7 +216,7 @@ fn reading(open: &Open) -> Reading {
         Open::Recover => Reading::UpTo(BTreeMap::new()),
         Open::Replay(bound) => Reading::UpTo(bound.ends()),
         Open::Live { .. } => Reading::Live,
-        Open::Cut(cut) => Reading::UpTo(cut.ends.clone()),
+        Open::Cut(cut) => Reading::Input(cut.ends.clone()),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::import::report::ledger_table;
 pub(crate) fn run(args: &LedgerArgs, config: &Config, out: &mut dyn Write) -> Result<Exit, CommandError> {
     let ledger = read(config)?;
     let text = match args.format {
+        LedgerFormat::Table if ledger.jobs.is_empty() => "no event was committed yet\n".to_owned(),
         LedgerFormat::Table => ledger_table(&ledger),
         LedgerFormat::Json => {
             serde_json::to_string_pretty(&ledger).expect("names and numbers are plain JSON") + "\n"

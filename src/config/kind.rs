@@ -13,8 +13,9 @@ use serde_json::{Value as Json, json};
 
 pub(super) use choices::{INPUT_FORMATS, LOG_LEVELS, SESSION_ENDS, STARTUP_MODES, TIME_MODES};
 pub use choices::{InputFormat, LogLevel, StartupMode, TimeMode};
-pub use numbers::{Count, Maybe, Port, Size, Span};
-pub use words::{BaseUrl, Choice, FilePath, Hidden, List, Name, Secret, Switch, Text};
+pub(super) use numbers::{Count, Maybe, Port, Size, Span};
+pub use words::Hidden;
+pub(super) use words::{BaseUrl, Choice, FilePath, List, Name, Secret, Switch, Text};
 
 /// A value as a layer holds it, before it is understood.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 //! same events at the same offsets, leaves out those that the log holds already, and cuts where the
 //! first one would have cut.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,10 +24,9 @@ use crate::exit::{CommandError, Exit};
 
 /// Events of one epoch.
 const CUT_EVENTS: u64 = 65_536;
-/// Events of one append.
-const APPEND_EVENTS: usize = 1_024;
-/// Appends whose answer may be outstanding.
-const RECEIPTS_MAX: usize = 32;
+/// Events of one append, and bytes of one append, whichever is reached first.
+const APPEND_EVENTS: usize = 8_192;
+const APPEND_BYTES: usize = 4 << 20;
 /// How often a full queue of cuts is looked at again.
 const CUT_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -47,7 +46,10 @@ pub(crate) struct Engine {
     /// Ends that are bound already: cuts up to here were made by an earlier run.
     bound: BTreeMap<PartitionId, Offset>,
     waiting: Vec<NewEvent>,
-    receipts: VecDeque<Receipt>,
+    waiting_bytes: usize,
+    /// The append that is under way. There is never more than one: were a later one to succeed where an
+    /// earlier one failed, the log would have a hole that no count of records could tell.
+    under_way: Option<Receipt>,
     events: u64,
     /// The clock of the input: the largest event time met, but never ahead of the machine's.
     now: EventTime,
@@ -82,6 +84,7 @@ impl Engine {
             None => ImportState::NotSeen,
         };
         if state != ImportState::Unfinished {
+            refuse_beside_unfinished(&log, &config.data_dir)?;
             refuse_what_is_past(recovery, lines, state, &config.data_dir)?;
         }
         let done = match &fingerprint {
@@ -119,7 +122,8 @@ impl Engine {
             met: BTreeMap::new(),
             bound,
             waiting: Vec::with_capacity(APPEND_EVENTS),
-            receipts: VecDeque::new(),
+            waiting_bytes: 0,
+            under_way: None,
             events: 0,
             now: EventTime::MIN,
             before,
@@ -132,8 +136,9 @@ impl Engine {
         let met = self.met.entry(partition).or_default();
         *met += 1;
         if *met > self.done.get(&partition).copied().unwrap_or(0) {
+            self.waiting_bytes += event.json.len();
             self.waiting.push(NewEvent { partition, value: event.json.to_vec() });
-            if self.waiting.len() == APPEND_EVENTS {
+            if self.waiting.len() == APPEND_EVENTS || self.waiting_bytes >= APPEND_BYTES {
                 self.append()?;
             }
         }
@@ -158,16 +163,21 @@ impl Engine {
         Ok(Imported { ledger: progress.ledger, before: self.before, resumed })
     }
 
+    /// Sends what waits to the log, once everything before it is durable.
     fn append(&mut self) -> Result<(), CommandError> {
-        if self.waiting.is_empty() {
-            return Ok(());
+        self.settle()?;
+        if !self.waiting.is_empty() {
+            let events = std::mem::replace(&mut self.waiting, Vec::with_capacity(APPEND_EVENTS));
+            self.waiting_bytes = 0;
+            self.under_way = Some(self.appender.submit_blocking(events).map_err(not_appended)?);
         }
-        let events = std::mem::replace(&mut self.waiting, Vec::with_capacity(APPEND_EVENTS));
-        self.receipts.push_back(self.appender.submit_blocking(events).map_err(not_appended)?);
-        if self.receipts.len() > RECEIPTS_MAX
-            && let Some(oldest) = self.receipts.pop_front()
-        {
-            oldest.wait().map_err(not_appended)?;
+        Ok(())
+    }
+
+    /// Waits until everything sent is durable.
+    fn settle(&mut self) -> Result<(), CommandError> {
+        if let Some(receipt) = self.under_way.take() {
+            receipt.wait().map_err(not_appended)?;
         }
         Ok(())
     }
@@ -175,9 +185,7 @@ impl Engine {
     /// Ends an epoch here, unless an earlier run has.
     fn cut(&mut self, last: bool) -> Result<(), CommandError> {
         self.append()?;
-        for receipt in self.receipts.drain(..) {
-            receipt.wait().map_err(not_appended)?;
-        }
+        self.settle()?;
         let end = |(partition, base): (&PartitionId, &Offset)| {
             (*partition, base.plus(self.met.get(partition).copied().unwrap_or(0)))
         };
@@ -197,6 +205,19 @@ impl Engine {
         self.pipeline.running.waker().wake();
         Ok(())
     }
+}
+
+/// An interrupted import goes on only while nothing else was appended after it, and its windows are open.
+fn refuse_beside_unfinished(log: &EmbeddedLog, data_dir: &Path) -> Result<(), CommandError> {
+    if log.unfinished_import().map_err(failure)?.is_none() {
+        return Ok(());
+    }
+    let text = format!(
+        "another import into {} was interrupted: run its command again, with the same files and options, \
+         until it is finished; or import into an empty data directory",
+        data_dir.display()
+    );
+    Err(CommandError::new(Exit::Refused, text))
 }
 
 /// Windows that the frontier has passed are closed: what belongs into them would be dropped.
@@ -258,7 +279,12 @@ fn failure(error: impl std::error::Error + Send + Sync + 'static) -> CommandErro
 }
 
 /// Names the remedy: everything before is safe.
+#[expect(clippy::needless_pass_by_value, reason = "it is called by `map_err`")]
 fn not_appended(error: AppendError) -> CommandError {
-    let text = format!("{error}; then run the same command again, it goes on where it stopped");
+    let again = "then run the same command again: it goes on where it stopped";
+    let text = match &error {
+        AppendError::DiskFull { path } => format!("no space is left under {path}; free some, {again}"),
+        other => format!("{other}; {again}"),
+    };
     CommandError::new(Exit::Failure, text)
 }

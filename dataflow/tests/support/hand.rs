@@ -125,6 +125,7 @@ impl Hand {
     pub fn tick(&mut self, now: EventTime) -> Result<EpochOutcome, String> {
         let mut outcome = self.system.tick(now);
         outcome.ledger = complete(outcome.ledger);
+        outcome.dropped.sort();
         for (partition, next) in &self.next {
             if !self.paused.contains(partition) {
                 self.read.insert(*partition, *next);

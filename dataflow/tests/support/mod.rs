@@ -5,7 +5,7 @@
 //! of sections 3, 5 and 6 of docs/architecture.md and of section 3 of the contract.
 
 // Every test binary compiles this folder and uses its own part of it.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, unused_imports)]
 
 pub mod decide;
 pub mod graph;

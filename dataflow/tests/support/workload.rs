@@ -3,7 +3,7 @@
 //! Smooth data proves little. These have few keys with many near-misses of the gap, bursts from devices
 //! that were offline for minutes, ties, clients of the future, partitions that fall silent, are paused or
 //! cannot be looked at, clocks that are set back, and times that hit every boundary exactly, because
-//! nearly all of them lie on a grid of half seconds.
+//! nearly all of those lie on a grid of half seconds.
 
 mod drive;
 mod strategy;

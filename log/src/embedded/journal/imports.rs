@@ -97,6 +97,13 @@ impl JournalDb {
         }
     }
 
+    /// The import that began and did not finish, if there is one.
+    pub(in crate::embedded) fn unfinished_import(&self) -> Result<Option<String>, ImportError> {
+        let sql = "SELECT fingerprint FROM imports WHERE state <> 'finished' LIMIT 1";
+        let found = self.writer().connection.query_row(sql, [], |row| row.get(0)).optional();
+        found.map_err(|error| ImportError { path: self.name(), reason: error.to_string() })
+    }
+
     fn change_imports<T>(
         &self,
         change: impl FnOnce(&Connection) -> Result<T, Abort<Infallible>>,
