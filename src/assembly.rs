@@ -2,6 +2,7 @@
 
 mod sink_thread;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -110,6 +111,33 @@ impl Pipeline {
         let stored = self.sink.finish();
         ran.and_then(|progress| stored.map(|()| progress))
     }
+}
+
+/// Has a panic on one of the pipeline's own threads end the process at once: the others would wait for it
+/// for ever, and a restart recovers. Other threads unwind as usual.
+pub(crate) fn abort_on_worker_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        let thread = std::thread::current();
+        if thread.name().is_some_and(|name| OWN_THREADS.iter().any(|own| name.starts_with(own))) {
+            std::process::abort();
+        }
+    }));
+}
+
+/// How the names of timely's threads begin, and of ours.
+const OWN_THREADS: [&str; 2] = ["timely:", "tidegate-"];
+
+/// Removes from the log what neither recovery nor the metric store needs, as far as age and size want it
+/// gone. Without snapshots recovery needs every event.
+pub(crate) fn tidy(log: &EmbeddedLog, config: &Config) -> Result<(), CommandError> {
+    let needed = embedded::Needed { events_from: BTreeMap::new(), sinks: vec![sink_config(config).name] };
+    let retained = log.retain(&needed).map_err(|error| CommandError::new(Exit::Failure, error))?;
+    if retained != embedded::Retained::default() {
+        tracing::info!(rows = retained.rows, segments = retained.segments, "retention removed");
+    }
+    Ok(())
 }
 
 /// The machine's randomness.

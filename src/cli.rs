@@ -16,6 +16,7 @@ use args::{Cli, Command};
 
 /// Runs the program with the arguments and the environment of the process.
 pub fn main() -> ExitCode {
+    crate::assembly::abort_on_worker_panic();
     let mut out = std::io::stdout().lock();
     let exit = match run(std::env::args_os(), &mut out) {
         Ok(exit) => exit,

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &ImportArgs, config: &Config, out: &mut dyn Write) -> Re
     let mut walk = Walk::over(input, config);
     let mut engine = Engine::start(config, &walk.lines, fingerprint)?;
     walk.all(config.import_strict, |event| engine.event(&event))?;
-    let imported = engine.finish()?;
+    let imported = engine.finish(config)?;
     walk.report(started, Some(imported), config, out)
 }
 

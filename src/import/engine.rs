@@ -18,7 +18,7 @@ use tidegate_runner::{Clock as _, Cut, Cuts, Recovery, Script};
 
 use super::progress::Bar;
 use super::{Fingerprint, LineEvent, LineEvents};
-use crate::assembly::{Pipeline, open_log, recover_from};
+use crate::assembly::{Pipeline, open_log, recover_from, tidy};
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
 
@@ -151,13 +151,14 @@ impl Engine {
     }
 
     /// Ends the input: everything is closed, committed and stored.
-    pub(crate) fn finish(mut self) -> Result<Imported, CommandError> {
+    pub(crate) fn finish(mut self, config: &Config) -> Result<Imported, CommandError> {
         self.cut(true)?;
         self.pipeline.running.waker().wake();
         let progress = self.pipeline.finish()?;
         if let Some(fingerprint) = &self.fingerprint {
             self.log.import_finish(fingerprint).map_err(failure)?;
         }
+        tidy(&self.log, config)?;
         self.log.close();
         let resumed = self.done.values().sum();
         Ok(Imported { ledger: progress.ledger, before: self.before, resumed })
