@@ -8,6 +8,7 @@ mod raw;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::ensure;
 use tidegate_dataflow::report::EpochResult;
 use tidegate_log::embedded::{EmbeddedJournal, EmbeddedLog, Options};
 use tidegate_log::{Commit, Journal, RowReader as _, RowRecord};
@@ -35,6 +36,7 @@ pub fn run(scale: Scale) -> anyhow::Result<Vec<Table>> {
     let log = Arc::new(MemoryLog::new(Workload::new(4), scale.of(EVENTS), 6, scale.of(CUT)));
     let epochs: Vec<_> = drive(&log, 2).into_iter().filter(|epoch| epoch.commit).collect();
     let rows = Rows::new(&epochs);
+    ensure!(rows.count > 0, "the workload makes no rows");
     Ok(vec![journal(&rows, scale)?, sink(&rows, scale)?])
 }
 

@@ -11,6 +11,9 @@ use crate::hash::{HashKey, worker_of};
 /// Events per batch.
 pub const BATCH_ROWS_MAX: usize = 1024;
 
+/// Bytes of names after which a batch is sent, however few rows it has.
+const BATCH_NAMES_BYTES_MAX: usize = 1 << 20;
+
 /// [`Row::event_type`] of an event whose type is not in the allowed list.
 pub const TYPE_NOT_LISTED: u8 = u8::MAX;
 
@@ -194,7 +197,7 @@ impl Router {
             device: event.device as u8,
             page_view,
         });
-        if batch.rows.len() == BATCH_ROWS_MAX {
+        if batch.rows.len() == BATCH_ROWS_MAX || batch.names.len() >= BATCH_NAMES_BYTES_MAX {
             self.close(target);
         }
     }
@@ -227,5 +230,5 @@ impl Router {
 }
 
 fn length(bytes: usize) -> u32 {
-    u32::try_from(bytes).expect("a batch of at most 1024 events, each far below 4 MiB, stays below 4 GiB")
+    u32::try_from(bytes).expect("a batch is sent at a megabyte of names, and no record is near 4 GiB")
 }

@@ -188,7 +188,7 @@ fn a_bad_value_names_itself_and_what_is_allowed() {
         ),
         (
             file("jobs.allowed_event_types = [\"a\", 1]\n"),
-            "tidegate.toml: jobs.allowed_event_types = [\"a\", 1]: jobs.allowed_event_types takes a list of names such as [\"page_view\",\"click\"], none of them empty",
+            "tidegate.toml: jobs.allowed_event_types = [\"a\", 1]: jobs.allowed_event_types takes a list of 1 to 255 names such as [\"page_view\",\"click\"], none of them empty",
         ),
         (
             environment(&[("FLINK_PARALLELISM", "0")]),

@@ -135,7 +135,8 @@ pub fn drive(log: &Arc<MemoryLog>, workers: usize) -> Vec<EpochResult> {
         let Graph { ticks: mut input, results: complete, .. } = graph;
         let mut own = if worker.index() == 0 { ends.lock().expect("no panic").take() } else { None };
         let mut under_way = 0_usize;
-        while worker.has_dataflows() {
+        // Whatever the last step completed is taken before the loop ends.
+        loop {
             let mut more = false;
             if let Some((ticks, results)) = &mut own {
                 while under_way < EPOCHS_UNDER_WAY_MAX
@@ -152,6 +153,9 @@ pub fn drive(log: &Arc<MemoryLog>, workers: usize) -> Vec<EpochResult> {
             }
             if !more {
                 input = None;
+            }
+            if !worker.has_dataflows() {
+                break;
             }
             worker.step_or_park(Some(Duration::from_micros(200)));
         }

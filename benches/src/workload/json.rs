@@ -17,10 +17,9 @@ impl Happening {
         let url = |text: String| HttpUrl::parse(text).expect("it is made of letters and digits");
         let (section, page) = (random.below(40), random.below(5_000));
         let mut properties = BTreeMap::new();
-        properties.insert("experiment".to_owned(), Property::Text(format!("checkout-{}", random.below(9))));
-        properties
-            .insert("scroll_depth".to_owned(), Property::Float(f64::from(random.below(1_000)) / 1_000.0));
-        properties.insert("viewport".to_owned(), Property::Int(i64::from(random.below(2_000))));
+        let depth = f64::from(random.below(1_000)) / 1_000.0;
+        properties.insert("scroll_depth".to_owned(), Property::Float(depth));
+        properties.insert("experiment".to_owned(), Property::Int(i64::from(random.below(9))));
         let event = Event {
             id: Uuid::from_u64_pair(random.number(), random.number()),
             event_type: self.event_type().to_owned(),
@@ -28,8 +27,8 @@ impl Happening {
             user_agent: self.agent().0.to_owned(),
             screen_width: 1920,
             screen_height: 1080,
-            url: url(format!("https://shop.example.com/section-{section}/item-{page}?ref=home")),
-            referrer: (!random.one_in(3)).then(|| url(format!("https://shop.example.com/section-{section}"))),
+            url: url(format!("https://shop.example/section-{section}/item-{page}")),
+            referrer: (!random.one_in(2)).then(|| url(format!("https://shop.example/section-{section}"))),
             ip_address: Some(self.address()),
             session_id: self.session_id(),
             properties,

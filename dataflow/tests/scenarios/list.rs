@@ -14,6 +14,7 @@ stories! {
     end_of_empty_input,
     end_of_input,
     end_of_input_with_last_records,
+    end_of_input_with_nothing_open,
     failed_look_at_the_end,
     gap_exactly_reached,
     idle_partition,

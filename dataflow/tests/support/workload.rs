@@ -33,7 +33,7 @@ pub enum Step {
     Records {
         from: Client,
         kind: Kind,
-        lag_ms: i64,
+        begin: Begin,
         spacing_ms: i64,
         count: u32,
     },
@@ -54,6 +54,16 @@ pub enum Step {
         failing: bool,
     },
     AddPartition,
+}
+
+/// When the first of some records happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Begin {
+    /// So long before the clock; after it, if negative.
+    BehindClock { lag_ms: i64 },
+    /// So long after the last event that was sent of this session, which may well be closed; at the clock's time if
+    /// there is none.
+    AfterOwn { after_ms: i64 },
 }
 
 /// Who sends.

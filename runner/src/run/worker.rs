@@ -149,7 +149,9 @@ impl Driver {
         let since = match (incomplete, self.watched) {
             (None, _) => None,
             // A clock that was set back begins anew.
-            (Some(epoch), Some((watched, since))) if watched == epoch && since <= facts.now => Some((epoch, since)),
+            (Some(epoch), Some((watched, since))) if watched == epoch && since <= facts.now => {
+                Some((epoch, since))
+            }
             (Some(epoch), _) => Some((epoch, facts.now)),
         };
         self.watched = since;

@@ -167,6 +167,9 @@ impl Kind for Switch {
     }
 }
 
+/// How many names a list may have: the engine keeps the index of an event's type in a byte.
+const LIST_ITEMS_MAX: usize = 255;
+
 /// A list of names. As text it is a JSON list, as the old stack wrote it, or separated by commas.
 #[derive(Debug)]
 pub struct List;
@@ -183,11 +186,12 @@ impl Kind for List {
         };
         let mut seen = std::collections::BTreeSet::new();
         items.retain(|item| seen.insert(item.clone()));
-        (!items.is_empty() && items.iter().all(|item| !item.is_empty())).then_some(items)
+        let fits = (1..=LIST_ITEMS_MAX).contains(&items.len()) && items.iter().all(|item| !item.is_empty());
+        fits.then_some(items)
     }
 
     fn allowed(&self) -> String {
-        r#"a list of names such as ["page_view","click"], none of them empty"#.to_owned()
+        format!(r#"a list of 1 to {LIST_ITEMS_MAX} names such as ["page_view","click"], none of them empty"#)
     }
 
     fn show(&self, value: &Vec<String>) -> Shown {

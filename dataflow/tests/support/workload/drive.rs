@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tidegate_model::{EventTime, Offset, PartitionId};
 
-use super::{START, Step, Workload, partition};
+use super::{Begin, Client, Kind, START, Step, Workload, partition};
 use crate::support::hand::Hand;
 use crate::support::oracle::OracleEpoch;
 use crate::support::record::{TestRecord, complete, ends};
@@ -44,6 +44,7 @@ pub fn drive(workload: &Workload, factory: &dyn SystemFactory, how: Drive) -> Re
         partitions: *partitions,
         clock: START,
         waiting: Vec::new(),
+        sent: BTreeMap::new(),
         bound: BTreeMap::new(),
         course: Vec::new(),
         bindings: 0,
@@ -71,6 +72,8 @@ struct Run {
     clock: EventTime,
     /// Records of this epoch that are not appended yet.
     waiting: Vec<TestRecord>,
+    /// The time of the last event of each user and session.
+    sent: BTreeMap<(u8, u8), EventTime>,
     /// The offsets in the last binding.
     bound: BTreeMap<PartitionId, Offset>,
     course: Vec<Course>,
@@ -80,26 +83,8 @@ struct Run {
 impl Run {
     fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
-            Step::Records { from, kind, lag_ms, spacing_ms, count } => {
-                for number in 0..*count {
-                    let undecodable = kind.event_type().is_empty();
-                    let load_time = match kind {
-                        super::Kind::PageView { load_time } => *load_time,
-                        _ => None,
-                    };
-                    self.waiting.push(TestRecord {
-                        partition: partition(from.partition, self.partitions),
-                        offset: Offset::ZERO,
-                        append_time: self.clock,
-                        time: self.clock.minus_ms(*lag_ms).plus_ms(spacing_ms * i64::from(number)),
-                        event_type: kind.event_type().to_owned(),
-                        user_id: format!("u{}", from.user),
-                        session_id: format!("s{}", from.session),
-                        device: from.device,
-                        load_time,
-                        undecodable,
-                    });
-                }
+            Step::Records { from, kind, begin, spacing_ms, count } => {
+                self.send(*from, *kind, *begin, (*spacing_ms, *count));
             }
             Step::Wait { wait_ms } => self.clock = self.clock.plus_ms(*wait_ms),
             Step::Tick { wait_ms } => {
@@ -118,6 +103,30 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    fn send(&mut self, from: Client, kind: Kind, begin: Begin, (spacing_ms, count): (i64, u32)) {
+        let own = self.sent.entry((from.user, from.session)).or_insert(self.clock);
+        let first = match begin {
+            Begin::BehindClock { lag_ms } => self.clock.minus_ms(lag_ms),
+            Begin::AfterOwn { after_ms } => own.plus_ms(after_ms),
+        };
+        for number in 0..count {
+            let time = first.plus_ms(spacing_ms * i64::from(number));
+            *own = time;
+            self.waiting.push(TestRecord {
+                partition: partition(from.partition, self.partitions),
+                offset: Offset::ZERO,
+                append_time: self.clock,
+                time,
+                event_type: kind.event_type().to_owned(),
+                user_id: format!("u{}", from.user),
+                session_id: format!("s{}", from.session),
+                device: from.device,
+                load_time: if let Kind::PageView { load_time } = kind { load_time } else { None },
+                undecodable: kind == Kind::Garbage,
+            });
+        }
     }
 
     fn append_waiting(&mut self) {

@@ -8,7 +8,7 @@ use proptest::sample::select;
 use tidegate_dataflow::settings::{JobSettings, SessionEnd, TimeSettings};
 use tidegate_model::DeviceCategory;
 
-use super::{Client, Kind, Step, Workload};
+use super::{Begin, Client, Kind, Step, Workload};
 
 /// Workloads with and without lateness.
 pub fn workloads() -> impl Strategy<Value = Workload> {
@@ -72,9 +72,15 @@ fn records(gap_ms: i64) -> impl Strategy<Value = Step> {
         2 => select(vec![gap_ms, gap_ms + 1, 2 * gap_ms, 60_000, 180_000]),
         1 => select(&[-1_000_i64, -60_000, -60_001, -120_000]),
     ];
+    let near_own =
+        select(vec![gap_ms, -gap_ms, gap_ms + 1, -gap_ms - 1, gap_ms / 2, -gap_ms / 2, 0, 2 * gap_ms]);
+    let begin = prop_oneof![
+        3 => lag.prop_map(|lag_ms| Begin::BehindClock { lag_ms }),
+        2 => near_own.prop_map(|after_ms| Begin::AfterOwn { after_ms }),
+    ];
     let count = prop_oneof![4 => Just(1_u32), 2 => 2_u32..5, 1 => 5_u32..9];
-    (client(), kind(), lag, spacing, count).prop_map(|(from, kind, lag_ms, spacing_ms, count)| {
-        Step::Records { from, kind, lag_ms, spacing_ms, count }
+    (client(), kind(), begin, spacing, count).prop_map(|(from, kind, begin, spacing_ms, count)| {
+        Step::Records { from, kind, begin, spacing_ms, count }
     })
 }
 
