@@ -209,7 +209,7 @@ fn frontiers_of_bounded_run(all_appended_first: bool) -> Vec<i64> {
     let cuts = Cuts::default();
     let run = open_with(dir.path(), 2, NOON_MS + 1_000_000, Script::Bounded(cuts.clone()));
     let appender = run.log.appender();
-    let other = (0..)
+    let other = (0..1_000)
         .map(|i| format!("u{i}"))
         .find(|user| appender.partition_of(user) != appender.partition_of("busy"));
     let other = other.expect("there are three partitions");
