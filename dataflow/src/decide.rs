@@ -77,13 +77,14 @@ pub fn decide(
         partitions.insert(statement.partition, state);
     }
 
-    let frontier = watermark(settings, &partitions, statements, now)
-        .unwrap_or_else(|| clock_rate(settings, previous, now))
-        .max(previous.frontier)
-        .max(close_all.unwrap_or(EventTime::MIN));
+    let reached = watermark(settings, &partitions, statements, now)
+        .unwrap_or_else(|| clock_rate(settings, previous, &partitions, now))
+        .max(previous.frontier);
+    let frontier = reached.max(close_all.unwrap_or(EventTime::MIN));
+    let finished = frontier > reached;
     let moved = frontier > previous.frontier;
     let rested = previous.now == EventTime::MIN || now.since_ms(previous.now) >= settings.quiet_journal_ms;
-    let journal = progressed || (moved && (rested || close_all.is_some()));
+    let journal = progressed || finished || (moved && rested);
     let state = if journal { TimeState { now, frontier, partitions } } else { previous.clone() };
     let hold_above = hold_above(settings, state.frontier, statements);
     Decision { state, journal, hold_above }
@@ -112,11 +113,21 @@ fn watermark(
 
 /// When all partitions are idle, time goes on at the clock's rate. A backfill that pauses for a minute
 /// thus loses a minute, and not the years between its data and today.
-fn clock_rate(settings: &TimeSettings, previous: &TimeState, now: EventTime) -> EventTime {
-    if previous.partitions.is_empty() || previous.now == EventTime::MIN {
-        return previous.frontier;
+///
+/// Before it has begun to move, because partitions without a record held it until all went idle
+/// together, it begins where the slowest of the others stands.
+fn clock_rate(
+    settings: &TimeSettings,
+    previous: &TimeState,
+    partitions: &BTreeMap<PartitionId, PartitionState>,
+    now: EventTime,
+) -> EventTime {
+    let clock = now.minus_ms(settings.bound_ms);
+    if previous.frontier == EventTime::MIN {
+        let seen = partitions.values().map(|state| state.largest).filter(|largest| *largest > EventTime::MIN);
+        return seen.min().map_or(EventTime::MIN, |slowest| slowest.minus_ms(settings.bound_ms).min(clock));
     }
-    previous.frontier.plus_ms(now.since_ms(previous.now)).min(now.minus_ms(settings.bound_ms))
+    previous.frontier.plus_ms(now.since_ms(previous.now)).min(clock)
 }
 
 /// No partition runs far ahead of the frontier while another one has a backlog: otherwise the windows

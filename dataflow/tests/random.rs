@@ -20,19 +20,20 @@ use support::workload::{Drive, Workload, drive, workloads, workloads_with};
 /// How many workloads each property sees.
 const CASES: u32 = 64;
 
-fn runner(cases: u32) -> TestRunner {
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 4_000, ..Config::default() };
+fn runner(max_shrink_iters: u32) -> TestRunner {
+    let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters, ..Config::default() };
     let algorithm = config.rng_algorithm;
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(algorithm))
 }
 
-/// The smallest workload found for which the property does not hold, and why.
+/// A workload for which the property does not hold, made small in so many steps, and why it does not.
 fn counterexample(
     strategy: &impl Strategy<Value = Workload>,
     property: Property,
     factory: &dyn SystemFactory,
+    max_shrink_iters: u32,
 ) -> Option<(Workload, String)> {
-    let result = runner(CASES).run(strategy, |workload| {
+    let result = runner(max_shrink_iters).run(strategy, |workload| {
         property(&workload, factory).map_err(proptest::test_runner::TestCaseError::fail)
     });
     match result {
@@ -44,7 +45,7 @@ fn counterexample(
 
 fn holds(property: Property) {
     for factory in factories() {
-        if let Some((workload, why)) = counterexample(&workloads(), property, factory.as_ref()) {
+        if let Some((workload, why)) = counterexample(&workloads(), property, factory.as_ref(), 2_000) {
             panic!("{why}\nin {workload:#?}");
         }
     }
@@ -87,7 +88,7 @@ fn the_properties_find_faults() {
         (Fault::ForgetsActivity, with_lateness, recovery_does_not_matter),
     ] {
         let factory = StandInFactory::new(fault.clone());
-        let found = counterexample(&workloads_with(latenesses), property, &factory);
+        let found = counterexample(&workloads_with(latenesses), property, &factory, 0);
         assert!(found.is_some(), "no workload shows {fault:?}");
     }
 }
@@ -95,7 +96,7 @@ fn the_properties_find_faults() {
 /// Everything that can happen does happen in these workloads, and not just once.
 #[test]
 fn the_workloads_are_rich() {
-    let mut runner = runner(1);
+    let mut runner = runner(0);
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for _ in 0..CASES {
         let workload = workloads().new_tree(&mut runner).expect("a workload").current();

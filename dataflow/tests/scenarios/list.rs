@@ -1,6 +1,7 @@
 // The stories of this folder; see ../scenarios.rs.
 stories! {
     all_idle,
+    all_idle_before_time_moved,
     all_looks_fail,
     client_in_the_future,
     clock_rate,

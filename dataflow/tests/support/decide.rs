@@ -75,7 +75,12 @@ pub fn decide(
     let smallest = partitions.keys().filter(|partition| !is_idle(partition)).map(watermark).min();
     let mut close_to = match smallest {
         Some(smallest) => bound.close_to.max(smallest),
-        None if partitions.is_empty() => bound.close_to,
+        None if bound.close_to == EventTime::MIN => {
+            // Time begins where the slowest partition that gave a record stands.
+            let gave = partitions.values().filter(|state| state.largest > EventTime::MIN);
+            let slowest = gave.map(|state| state.largest.min(now).minus_ms(time.bound_ms)).min();
+            slowest.unwrap_or(EventTime::MIN)
+        }
         None => {
             let with_the_clock = bound.close_to.plus_ms(now.since_ms(bound.now));
             bound.close_to.max(with_the_clock.min(now.minus_ms(time.bound_ms)))

@@ -57,8 +57,12 @@ impl Hand {
         let bindings = self.system.bindings();
         let partitions = u32::try_from(self.next.len()).expect("few partitions");
         self.system = factory.replay(jobs, time, workers, partitions, &self.records, &bindings);
-        self.paused.iter().for_each(|partition| self.system.pause(*partition, true));
-        self.failing.iter().for_each(|partition| self.system.fail_looks(*partition, true));
+        for partition in &self.paused {
+            self.system.pause(*partition, true);
+        }
+        for partition in &self.failing {
+            self.system.fail_looks(*partition, true);
+        }
     }
 
     /// Appends; the record's offset is set here. Returns it.

@@ -95,7 +95,9 @@ impl Oracle {
             };
             if let Some((reason, counts)) = unusable {
                 dropped.push(Dropped::new("*", record, reason));
-                EVENT_JOBS.iter().for_each(|job| self.ledger.add(job, counts));
+                for job in EVENT_JOBS {
+                    self.ledger.add(job, counts);
+                }
             } else {
                 judgeable.push(record);
             }

@@ -110,7 +110,9 @@ impl SystemFactory for StandInFactory {
             system.epoch = binding.epoch;
             let mut partitions = binding.partitions.clone();
             if self.fault == Fault::ForgetsActivity {
-                partitions.values_mut().for_each(|state| state.active_at = binding.now);
+                for state in partitions.values_mut() {
+                    state.active_at = binding.now;
+                }
             }
             system.run(Bound { now: binding.now, close_to: binding.close_to, partitions });
         }
@@ -140,7 +142,8 @@ struct StandIn {
 impl StandIn {
     fn is_judgeable(&self, record: &TestRecord) -> bool {
         let is_future = record.time > record.append_time.plus_ms(self.time.future_tolerance_ms);
-        !record.undecodable && !(is_future && self.fault != Fault::FutureMovesTime)
+        let is_plausible = !is_future || self.fault == Fault::FutureMovesTime;
+        !record.undecodable && is_plausible
     }
 
     fn statement(&self, partition: PartitionId) -> Statement {

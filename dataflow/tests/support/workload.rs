@@ -61,8 +61,8 @@ pub enum Step {
 pub enum Begin {
     /// So long before the clock; after it, if negative.
     BehindClock { lag_ms: i64 },
-    /// So long after the last event that was sent of this session, which may well be closed; at the clock's time if
-    /// there is none.
+    /// So long after the last event that was sent of this session, which may well be closed by now. The
+    /// first event of a session counts from the clock.
     AfterOwn { after_ms: i64 },
 }
 

@@ -12,14 +12,14 @@ use super::{Begin, Client, Kind, Step, Workload};
 
 /// Workloads with and without lateness.
 pub fn workloads() -> impl Strategy<Value = Workload> {
-    workloads_with(&[0, 0, 5_000, 20_000, 60_000])
+    workloads_with(&[0, 20_000, 60_000, 0, 60_000])
 }
 
 /// Workloads with one of these latenesses, in milliseconds.
 pub fn workloads_with(latenesses_ms: &'static [i64]) -> impl Strategy<Value = Workload> {
     let partitions = prop_oneof![3 => Just(1_u32), 3 => Just(2), 1 => Just(4)];
     (jobs(latenesses_ms), time(), partitions).prop_flat_map(|(jobs, time, partitions)| {
-        let steps = vec(step(jobs.session_gap_ms), 1..100);
+        let steps = vec(step(jobs.session_gap_ms), 1..120);
         steps.prop_map(move |steps| Workload { jobs: jobs.clone(), time, partitions, steps })
     })
 }
