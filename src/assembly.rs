@@ -9,24 +9,25 @@ use std::sync::Arc;
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
 use tidegate_log::Journal as _;
 use tidegate_log::embedded::{self, EmbeddedJournal, EmbeddedLog};
+use tidegate_log::journal::JournalError;
 use tidegate_model::Schema;
 use tidegate_runner::clock::SystemClock;
 use tidegate_runner::status::Progress;
 use tidegate_runner::{
     Clock, Entropy, Parts, Recovery, RunError, RunnerConfig, Running, Script, Topics, recover, start,
 };
-use tidegate_sinks::{METRICS_FILE, SqliteStore};
+use tidegate_sinks::{METRICS_FILE, OpenError, SqliteStore};
 
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
 use sink_thread::SinkThread;
 
-/// Opens the data directory for writing.
-pub(crate) fn open_log(config: &Config) -> Result<EmbeddedLog, CommandError> {
+/// Opens the data directory for writing; it is to have so many partitions.
+pub(crate) fn open_log(config: &Config, partitions: u32) -> Result<EmbeddedLog, CommandError> {
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let defaults = embedded::Options::default();
     let options = embedded::Options {
-        partitions: u32::try_from(config.topic_partitions).unwrap_or(u32::MAX),
+        partitions,
         queue_bytes_max: bytes(config.log_queue_bytes_max).max(defaults.append_bytes_max),
         batch_bytes_max: bytes(config.log_batch_bytes_max),
         segment_bytes_max: config.log_segment_bytes_max,
@@ -37,9 +38,9 @@ pub(crate) fn open_log(config: &Config) -> Result<EmbeddedLog, CommandError> {
     EmbeddedLog::open(Path::new(&config.data_dir), options).map_err(|error| {
         let exit = match &error {
             embedded::OpenError::Locked { .. } => Exit::InUse,
-            embedded::OpenError::FewerPartitions { .. } | embedded::OpenError::NewerFormat { .. } => {
-                Exit::Refused
-            }
+            embedded::OpenError::FewerPartitions { .. }
+            | embedded::OpenError::NewerFormat { .. }
+            | embedded::OpenError::Journal(JournalError::NewerFormat { .. }) => Exit::Refused,
             embedded::OpenError::Setting { .. } => Exit::Usage,
             _ => Exit::Failure,
         };
@@ -50,7 +51,7 @@ pub(crate) fn open_log(config: &Config) -> Result<EmbeddedLog, CommandError> {
 /// Takes the journal over and says what a run starts from.
 pub(crate) fn recover_from(log: &EmbeddedLog, jobs: JobSettings) -> Result<Recovered, CommandError> {
     let mut journal = log.journal();
-    let recovered = journal.recover().map_err(|error| CommandError::new(Exit::Failure, error))?;
+    let recovered = journal.recover().map_err(|error| run_error(error.into()))?;
     let recovery = recover(recovered, &jobs, &mut log.reader(), &SystemClock, &mut SystemEntropy);
     Ok(Recovered { journal, jobs, recovery: recovery.map_err(run_error)? })
 }
@@ -79,8 +80,10 @@ impl Pipeline {
     ) -> Result<Self, CommandError> {
         let failure =
             |error: Box<dyn std::error::Error + Send + Sync>| CommandError::new(Exit::Failure, error);
-        let store = SqliteStore::open(&Path::new(&config.data_dir).join(METRICS_FILE))
-            .map_err(|error| failure(error.into()))?;
+        let store = SqliteStore::open(&Path::new(&config.data_dir).join(METRICS_FILE)).map_err(|error| {
+            let newer = matches!(error, OpenError::NewerFormat { .. });
+            CommandError::new(if newer { Exit::Refused } else { Exit::Failure }, error)
+        })?;
         let reader = log.row_reader().map_err(|error| failure(error.into()))?;
         let sink = SinkThread::start(reader, store, sink_config(config), Arc::new(SystemClock))?;
         let parts = Parts {
@@ -145,9 +148,13 @@ struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn secret(&mut self) -> (u64, u64) {
-        let half = || getrandom::u64().expect("the system gives random numbers");
-        (half(), half())
+        (random(), random())
     }
+}
+
+/// A number that nobody can guess.
+pub(crate) fn random() -> u64 {
+    getrandom::u64().expect("the system gives random numbers")
 }
 
 fn topics(config: &Config) -> Topics {
@@ -184,7 +191,9 @@ fn sink_config(config: &Config) -> tidegate_sinks::Config {
 /// The exit code of an error of the runner's.
 pub(crate) fn run_error(error: RunError) -> CommandError {
     let exit = match &error {
-        RunError::DefinitionChanged { .. } | RunError::EventsMissing { .. } => Exit::Refused,
+        RunError::DefinitionChanged { .. }
+        | RunError::EventsMissing { .. }
+        | RunError::Journal(JournalError::NewerFormat { .. }) => Exit::Refused,
         RunError::Commit { error: tidegate_log::CommitError::Fenced { .. }, .. } => Exit::Fenced,
         _ => Exit::Failure,
     };

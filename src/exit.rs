@@ -31,7 +31,7 @@ impl Exit {
         (Self::Usage, "wrong usage or configuration; nothing was done"),
         (
             Self::Refused,
-            "refused, because rows would be wrong (the frontier is past the input, a job's definition changed)",
+            "refused, because rows would be wrong (the frontier is past the input, a job's definition changed, a newer format)",
         ),
         (Self::InUse, "another process writes this data directory"),
         (Self::Malformed, "a strict import met a malformed line"),

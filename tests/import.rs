@@ -103,6 +103,13 @@ fn an_import_that_was_killed_goes_on_and_gives_the_same_rows() {
     child.kill().expect("it runs");
     child.wait().expect("it is dead");
 
+    // With other options its events would go elsewhere, or be late where they were not.
+    for options in [["--set", "topics.partitions=12"], ["--max-disorder", "1h"]] {
+        let other = run(tidegate(killed.path()).arg("import").arg(&log).args(options));
+        assert_eq!(other.code, Some(3), "{options:?}: {}{}", other.out, other.err);
+        assert!(other.err.contains("was interrupted: run its command again"), "{}", other.err);
+    }
+
     let resumed = run(tidegate(killed.path()).arg("import").arg(&log));
     assert_eq!(resumed.code, Some(0), "{}", resumed.err);
     assert!(resumed.out.contains("  resumed "), "{}", resumed.out);
@@ -110,6 +117,24 @@ fn an_import_that_was_killed_goes_on_and_gives_the_same_rows() {
     for sql in [SESSIONS, EVENTS] {
         assert!(query(killed.path(), sql) == query(undisturbed.path(), sql), "{sql}");
     }
+}
+
+/// What came from there is in the log and cannot be asked for again: it must not count as somebody else's.
+#[test]
+fn after_an_interrupted_import_from_standard_input_nothing_else_is_imported() {
+    let dir = TempDir::new().expect("a directory");
+    let input = dir.path().join("bad.log");
+    fs::write(&input, synthetic_log(30_000) + "no line of a log\n").expect("a file");
+    let mut strict = tidegate(dir.path());
+    strict.args(["import", "-", "--strict"]).stdin(fs::File::open(&input).expect("a file"));
+    assert_eq!(run(&mut strict).code, Some(5));
+    let next = run(tidegate(dir.path()).arg("import").arg(sample("sample_access.log")));
+    assert_eq!(next.code, Some(3), "{}", next.out);
+    assert!(
+        next.err.contains("from standard input") && next.err.contains("empty data directory"),
+        "{}",
+        next.err
+    );
 }
 
 /// Visits by 500 addresses over a day or two, nearly in order.

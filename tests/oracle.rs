@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -62,12 +63,12 @@ fn expected_rows(events: &[Event]) -> BTreeMap<&'static str, Vec<Value>> {
     let mut load_times: BTreeMap<_, Vec<i64>> = BTreeMap::new();
     let mut visits: BTreeMap<_, Vec<&Event>> = BTreeMap::new();
     for event in events {
-        if COUNTED.contains(&event.event_type) {
-            let count = counts.entry((window(event.time, MINUTE_MS), event.event_type)).or_default();
+        if COUNTED.contains(&event.kind) {
+            let count = counts.entry((window(event.time, MINUTE_MS), event.kind)).or_default();
             count.0 += 1;
             count.1.insert(&event.user);
         }
-        if event.event_type == "page_view" {
+        if event.kind == "page_view" {
             visits.entry((&event.session, &event.user)).or_default().push(event);
             if let Some(load_time) = event.load_time.filter(|time| (0..=3_600_000).contains(time)) {
                 let key = (window(event.time, 5 * MINUTE_MS), device(&event.agent));
@@ -198,7 +199,7 @@ fn random_events(seed: u64, count: u64) -> Vec<Event> {
             if user == 0 { random.of(&AGENTS) } else { AGENTS[usize::try_from(user % 6).expect("small")] };
         let in_range = i64::try_from(random.below(5_000)).expect("small");
         events.push(Event {
-            event_type: random.of(&[
+            kind: random.of(&[
                 "page_view",
                 "page_view",
                 "page_view",
@@ -241,8 +242,7 @@ fn json_lines_give_the_rows_that_were_counted_by_hand() {
         import(dir.path(), if seed % 2 == 0 { "1" } else { "3" }, &["events.jsonl"]);
         assert_rows(dir.path(), &events, &format!("seed {seed}"));
         let rejected = events.iter().filter(|event| {
-            event.event_type == "page_view"
-                && event.load_time.is_some_and(|time| !(0..=3_600_000).contains(&time))
+            event.kind == "page_view" && event.load_time.is_some_and(|time| !(0..=3_600_000).contains(&time))
         });
         let sql = "SELECT count(*) AS n FROM dropped_events WHERE reason = 'rejected' AND job = 'PerformanceTracker'";
         let ran = run(tidegate(dir.path()).args(["query", sql, "--format", "json"]));
@@ -283,7 +283,7 @@ fn log_line(random: &mut Seeded, second: i64, combined: bool) -> (String, Event)
         local % 60
     );
     if combined {
-        line += &format!(" \"-\" \"{agent}\"");
+        let _ = write!(line, " \"-\" \"{agent}\"");
     }
     line.push('\n');
     let session = format!("{user}-{:016x}", SipHasher24::new().hash(agent.as_bytes()));
@@ -297,9 +297,9 @@ fn logs_and_json_plain_and_gzip_with_faults_in_them_give_the_rows_that_were_coun
     let dir = TempDir::new().expect("a directory");
     let mut random = Seeded(5);
     let mut all = Vec::new();
-    let write = |name: &str, text: &str| {
+    let write = |name: &str, is_gzip: bool, text: &str| {
         let mut bytes = text.as_bytes().to_vec();
-        if name.ends_with(".gz") {
+        if is_gzip {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
             encoder.write_all(&bytes).expect("memory takes everything");
             bytes = encoder.finish().expect("memory takes everything");
@@ -308,7 +308,9 @@ fn logs_and_json_plain_and_gzip_with_faults_in_them_give_the_rows_that_were_coun
     };
     // Each file begins a little before the last one ends.
     let mut clock = 6 * 3_600;
-    for (name, combined) in [("common.log", false), ("combined.log.gz", true), ("more.log", true)] {
+    for (name, is_gzip, combined) in
+        [("common.log", false, false), ("combined.log.gz", true, true), ("more.log", false, true)]
+    {
         let mut text = String::new();
         for index in 0..2_500 {
             clock += i64::try_from(random.below(12)).expect("small");
@@ -324,7 +326,7 @@ fn logs_and_json_plain_and_gzip_with_faults_in_them_give_the_rows_that_were_coun
                 _ => "",
             };
         }
-        write(name, &text);
+        write(name, is_gzip, &text);
         clock -= 200;
     }
     let mut events = random_events(3, 3_000);
@@ -333,7 +335,7 @@ fn logs_and_json_plain_and_gzip_with_faults_in_them_give_the_rows_that_were_coun
         event.time += shift;
     }
     let json = lines(&events).replacen('\n', "\n{\"event\":\n\n", 1);
-    write("events.jsonl.gz", &json);
+    write("events.jsonl.gz", true, &json);
     all.extend(events);
 
     // The order in which the files are named does not matter.

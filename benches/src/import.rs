@@ -15,7 +15,7 @@ use crate::measure::{By, Done, Group};
 use crate::workload::{JsonLines, Workload, access_log};
 use crate::{Scale, Table, scratch};
 
-const LINES: usize = 500_000;
+const LINES: usize = 300_000;
 const READ_BYTES: usize = 256 << 10;
 
 /// Measures imports of an access log and of JSON Lines.
@@ -59,6 +59,7 @@ fn measure(
     };
     let title = format!("{title}, end to end");
     Group::new(title, By::Wall, "lines", lines, bytes)
+        .rounds(3)
         .ceiling("line scan", move || {
             let (found, took) = timed(|| scan(path));
             ensure!(found? == lines, "the file was written with {lines} lines");

@@ -55,13 +55,20 @@ pub struct Group<'a> {
     units: u64,
     bytes: u64,
     cases: Vec<Case<'a>>,
+    rounds_max: usize,
 }
 
 impl<'a> Group<'a> {
     /// A group of cases that handle `units` of `unit`, which are `bytes` bytes.
     pub fn new(title: impl Into<String>, by: By, unit: &'static str, units: usize, bytes: usize) -> Self {
         let (units, bytes) = (units as u64, bytes as u64);
-        Self { title: title.into(), by, unit, units, bytes, cases: Vec::new() }
+        Self { title: title.into(), by, unit, units, bytes, cases: Vec::new(), rounds_max: usize::MAX }
+    }
+
+    /// At most so many rounds, and none that does not count: for cases that take seconds.
+    #[must_use]
+    pub fn rounds(self, rounds_max: usize) -> Self {
+        Self { rounds_max, ..self }
     }
 
     /// Adds a ceiling: the share that the other cases reach of it is shown.
@@ -86,11 +93,12 @@ impl<'a> Group<'a> {
     /// # Errors
     /// When a case fails.
     pub fn measure(mut self, scale: Scale) -> anyhow::Result<Table> {
-        if scale != Scale::Smoke {
+        let rounds_count = scale.rounds().min(self.rounds_max);
+        if scale != Scale::Smoke && self.rounds_max == usize::MAX {
             self.round()?;
         }
         let mut rounds = Vec::new();
-        for _ in 0..scale.rounds() {
+        for _ in 0..rounds_count {
             rounds.push(self.round()?);
         }
         let ceilings: Vec<usize> = (0..self.cases.len()).filter(|at| self.cases[*at].is_ceiling).collect();
@@ -118,7 +126,7 @@ impl<'a> Group<'a> {
             unit: self.unit,
             units: self.units,
             bytes: self.bytes,
-            rounds: scale.rounds(),
+            rounds: rounds_count,
         })
     }
 

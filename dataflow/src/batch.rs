@@ -211,6 +211,9 @@ impl Router {
     pub fn flush(&mut self) -> &mut Vec<(u64, Arc<Batch>)> {
         for target in 0..self.open.len() {
             if !self.open[target].rows.is_empty() {
+                // It waits for its epoch's end; the room that it does not use should not wait with it.
+                self.open[target].rows.shrink_to_fit();
+                self.open[target].names.shrink_to_fit();
                 self.close(target);
             }
         }

@@ -108,7 +108,7 @@ pub fn build(worker: &mut Worker, config: &GraphConfig, throttle: Throttle, feed
                     event_types: config.jobs.allowed_event_types.clone().into(),
                 },
                 throttle,
-                future_tolerance_ms: config.time.future_tolerance_ms,
+                future_tolerance_ms: config.jobs.future_tolerance_ms,
                 event_time: config.jobs.event_time,
                 start: config.start.clone(),
                 ledger_jobs: jobs.iter().filter(|job| job.reads_events()).map(|job| job.name()).collect(),

@@ -19,7 +19,7 @@ use crate::epochs::Change;
 use crate::fold::HostBuilder;
 use crate::jobs::{EventAggregator, PerformanceTracker, SessionOverview, SessionTracker};
 use crate::report::Report;
-use crate::settings::JobSettings;
+use crate::settings::{EventClock, JobSettings};
 
 /// Batches, each with the worker that keeps its users.
 pub type Batches<'s> = StreamVec<'s, u64, (u64, Arc<Batch>)>;
@@ -97,9 +97,33 @@ pub(crate) fn all_closed_at(settings: &JobSettings) -> Rc<dyn Fn(EventTime) -> E
     })
 }
 
-pub(crate) fn definition(settings: &[(&str, String)]) -> Definition {
-    let row_version = ("row_version", "1".to_owned());
-    let hash = ("hash", "siphash-1-3, 64 bits".to_owned());
-    let settings = settings.iter().cloned().chain([row_version, hash]);
+/// What decides a job's rows: what it says itself, and what decides those of every job.
+pub(crate) fn definition(common: &Common, settings: &[(&str, String)]) -> Definition {
+    let common = [
+        ("allowed_lateness_ms", common.lateness_ms.to_string()),
+        ("event_time", format!("{:?}", common.event_time)),
+        ("future_tolerance_ms", common.future_tolerance_ms.to_string()),
+        ("row_version", "1".to_owned()),
+        ("hash", "siphash-1-3, 64 bits".to_owned()),
+    ];
+    let settings = settings.iter().cloned().chain(common);
     Definition { settings: settings.map(|(name, value)| (name.to_owned(), value)).collect() }
+}
+
+/// The settings that decide the rows of every job.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Common {
+    pub(crate) lateness_ms: i64,
+    event_time: EventClock,
+    future_tolerance_ms: i64,
+}
+
+impl Common {
+    pub(crate) fn of(settings: &JobSettings) -> Self {
+        Self {
+            lateness_ms: settings.allowed_lateness_ms,
+            event_time: settings.event_time,
+            future_tolerance_ms: settings.future_tolerance_ms,
+        }
+    }
 }

@@ -19,6 +19,8 @@ pub struct JobSettings {
     pub session_end: SessionEnd,
     /// What an event's time is.
     pub event_time: EventClock,
+    /// An event time may be so far ahead of the append time; beyond it, the event is of the future.
+    pub future_tolerance_ms: i64,
 }
 
 /// What an event's time is.
@@ -54,6 +56,7 @@ impl Default for JobSettings {
                 .to_vec(),
             session_end: SessionEnd::default(),
             event_time: EventClock::default(),
+            future_tolerance_ms: 60_000,
         }
     }
 }
@@ -65,8 +68,6 @@ pub struct TimeSettings {
     pub bound_ms: i64,
     /// A partition that is at its end and silent for so long does not hold the frontier back.
     pub idle_timeout_ms: i64,
-    /// An event time may be so far ahead of the append time; beyond it, the event is of the future.
-    pub future_tolerance_ms: i64,
     /// No partition is read so far ahead of the frontier while another has a backlog.
     pub lead_max_ms: i64,
     /// While nothing arrives, the frontier is journaled no more often than this.
@@ -75,12 +76,6 @@ pub struct TimeSettings {
 
 impl Default for TimeSettings {
     fn default() -> Self {
-        Self {
-            bound_ms: 10_000,
-            idle_timeout_ms: 5_000,
-            future_tolerance_ms: 60_000,
-            lead_max_ms: 600_000,
-            quiet_journal_ms: 1_000,
-        }
+        Self { bound_ms: 10_000, idle_timeout_ms: 5_000, lead_max_ms: 600_000, quiet_journal_ms: 1_000 }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tidegate_model::{Counts, Epoch, EventTime, Ledger, Offset, PartitionId};
 use timely::container::CapacityContainerBuilder;
@@ -26,6 +27,12 @@ use crate::settings::EventClock;
 
 /// Bytes of the log that a source reads before it lets other operators run.
 const READ_QUANTUM_BYTES: usize = 256 * 1024;
+
+/// How long a source rests when records that must be there could not be read.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a dropped record counts against the bytes in flight: it is kept until its epoch is committed.
+const DROPPED_BYTES: usize = 1024;
 
 /// How far sources may run ahead of what has been committed.
 #[derive(Clone, Debug)]
@@ -259,13 +266,15 @@ impl Source {
                 return false;
             }
         }
-        // Nothing came although it must be there: the feed knows why, and has us woken.
+        // Nothing came although it must be there: the feed knows why, and may do better soon.
+        self.activator.activate_after(RETRY_PAUSE);
         false
     }
 
     fn read_one(&mut self, partition: PartitionId, until: Option<Offset>) -> bool {
         let cursor = self.partitions.get_mut(&partition).expect("only partitions of the plan are read");
         let from = cursor.position;
+        let dropped = self.dropped.len();
         let mut intake = Receiver {
             partition,
             cursor,
@@ -277,7 +286,7 @@ impl Source {
         let position = self.feed.read(partition, from, until, READ_QUANTUM_BYTES, &mut intake);
         cursor.position = position;
         self.read += position.since(from);
-        self.epoch_bytes += self.router.take_bytes();
+        self.epoch_bytes += self.router.take_bytes() + (self.dropped.len() - dropped) * DROPPED_BYTES;
         position > from
     }
 

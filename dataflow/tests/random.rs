@@ -101,7 +101,7 @@ fn the_workloads_are_rich() {
     for _ in 0..CASES {
         let workload = workloads().new_tree(&mut runner).expect("a workload").current();
         let course = drive(&workload, &reference(), Drive::workers(1)).expect("the reference is right");
-        let mut oracle = Oracle::new(&workload.jobs, workload.time.future_tolerance_ms);
+        let mut oracle = Oracle::new(&workload.jobs, workload.jobs.future_tolerance_ms);
         for tick in course {
             let mut count = |what: String| *seen.entry(what).or_default() += 1;
             let Some(epoch) = tick.epoch else {

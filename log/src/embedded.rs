@@ -125,6 +125,14 @@ impl EmbeddedLog {
         Ok(Self { dir, options, clock, shared, queue, journal, writer, _lock: lock })
     }
 
+    /// The number of partitions that the directory has, if it is one of ours. Nothing is opened.
+    ///
+    /// # Errors
+    /// When its format is damaged or newer, or the storage fails.
+    pub fn partitions_of(dir: &Path) -> Result<Option<u32>, OpenError> {
+        directory::read_format(&Disk, dir)
+    }
+
     /// The number of partitions of events.
     pub fn partitions(&self) -> u32 {
         self.options.partitions

@@ -1,7 +1,5 @@
 //! Names that the outside sees (contract sections 2 and 3).
 
-/// The topic of events.
-pub const ANALYTICS_EVENTS: &str = "analytics_events";
 /// Provisional rows of open windows.
 pub const LIVE_METRICS: &str = "live_metrics";
 /// Records that no window counts, as they came.

@@ -20,6 +20,9 @@ use crate::recovery::Recovery;
 /// Rows that one commit gathers, at most (a single epoch may exceed it).
 const COMMIT_ROWS_MAX: usize = 100_000;
 
+/// Bytes of rows that one commit gathers, at most (a single epoch may exceed it).
+const COMMIT_BYTES_MAX: usize = 64 << 20;
+
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,7 +45,7 @@ pub enum StepError {
         #[source]
         error: CommitError,
     },
-    /// A dropped record cannot be read back; the next step tries again.
+    /// A dropped record cannot be read back. [`ReadError::Storage`] may pass: the next step tries again.
     #[error("a dropped record cannot be read back from the log")]
     Read(#[from] ReadError),
 }
@@ -128,9 +131,11 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
 
     fn prepare(&mut self) -> Result<Option<Commit>, StepError> {
         let mut commit = Commit::default();
+        let mut bytes = 0;
         while let Some(result) = self.waiting.front() {
             let rows = result.rows.len() + result.provisional.len() + result.dropped.len();
-            if !commit.bindings.is_empty() && commit.rows.len() + rows > COMMIT_ROWS_MAX {
+            let full = commit.rows.len() + rows > COMMIT_ROWS_MAX || bytes > COMMIT_BYTES_MAX;
+            if !commit.bindings.is_empty() && full {
                 break;
             }
             // The records are read before anything is taken off the queue: a failure changes nothing.
@@ -141,7 +146,9 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
                 Err(error) => return Err(error.into()),
             };
             let result = self.waiting.pop_front().expect("looked at above");
+            let before = commit.rows.len();
             self.add(&mut commit, result, &originals);
+            bytes += commit.rows[before..].iter().map(|row| row.value.len()).sum::<usize>();
         }
         Ok((!commit.bindings.is_empty()).then_some(commit))
     }

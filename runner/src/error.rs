@@ -9,7 +9,7 @@ use tidegate_model::{Epoch, Offset, PartitionId};
 #[non_exhaustive]
 pub enum RunError {
     /// The journal cannot be read.
-    #[error("the journal cannot be recovered")]
+    #[error(transparent)]
     Journal(#[from] JournalError),
     /// The log of events cannot be read.
     #[error("the log of events cannot be read")]

@@ -172,13 +172,14 @@ impl Pace {
                 let rested = waited_ms >= self.tick_ms || waited_ms < 0;
                 facts.stop || (rested && facts.uncommitted < self.uncommitted_epochs_max)
             }
-            _ => true,
+            Open::Cut(_) => facts.uncommitted < self.uncommitted_epochs_max,
+            Open::Recover | Open::Replay(_) => true,
         };
         if !due {
             return None;
         }
         let ending = matches!(open, Open::Cut(Cut { last: true, .. }))
-            || (facts.stop && matches!(open, Open::Live { .. } | Open::Recover));
+            || (facts.stop && !matches!(open, Open::Replay(_)));
         let next = if ending { None } else { Some(self.begin_next(epoch, facts.now)?) };
         let (_, open) = self.open.take().expect("looked at above");
         let (now, close) = match open {

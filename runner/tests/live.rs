@@ -54,7 +54,14 @@ fn open_with(dir: &Path, workers: usize, clock_ms: i64, script: Script) -> Deplo
     let jobs = JobSettings { session_gap_ms: 30_000, ..JobSettings::default() };
     let recovery = recover(recovered, &jobs, &mut log.reader(), &clock, &mut Fixed).expect("recovers");
     let parts = Parts {
-        config: RunnerConfig { workers, jobs, tick_ms: 0, ..RunnerConfig::default() },
+        // The hand moves the clock faster than any worker works.
+        config: RunnerConfig {
+            epoch_timeout_ms: i64::MAX,
+            workers,
+            jobs,
+            tick_ms: 0,
+            ..RunnerConfig::default()
+        },
         recovery,
         journal,
         open_reader: || log.reader(),

@@ -27,6 +27,13 @@ pub(crate) fn run(args: &LedgerArgs, config: &Config, out: &mut dyn Write) -> Re
 /// The totals of the newest binding.
 fn read(config: &Config) -> Result<Ledger, CommandError> {
     let failure = |error| CommandError::new(Exit::Failure, error);
+    if !config.data_dir.join("journal.db").exists() {
+        let text = format!(
+            "there is no journal in {}: name the data directory with --data-dir, or import something first",
+            config.data_dir.display()
+        );
+        return Err(CommandError::new(Exit::Failure, text));
+    }
     let journal = EmbeddedJournal::open_read_only(Path::new(&config.data_dir)).map_err(failure)?;
     let binding = journal.last_binding().map_err(failure)?;
     Ok(binding.map(|binding| binding.ledger).unwrap_or_default())

@@ -19,6 +19,7 @@ impl Config {
                 TimeMode::Event => EventClock::Timestamp,
                 TimeMode::Processing => EventClock::Append,
             },
+            future_tolerance_ms: self.future_tolerance_ms,
         }
     }
 
@@ -35,7 +36,6 @@ impl Config {
                 TimeMode::Processing => 0,
             },
             idle_timeout_ms: self.idle_timeout_ms,
-            future_tolerance_ms: self.future_tolerance_ms,
             lead_max_ms: self.lead_max_ms,
             quiet_journal_ms: self.quiet_journal_ms,
         }

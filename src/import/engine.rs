@@ -4,7 +4,8 @@
 //! Where epochs are cut, and the clock that they are cut with, follow from the lines alone. So the rows
 //! of an import are a function of its input, however often it was interrupted: a resumed run meets the
 //! same events at the same offsets, leaves out those that the log holds already, and cuts where the
-//! first one would have cut.
+//! first one would have cut. (One thing is not in the lines: when they were appended. It matters to events
+//! of the last minutes before the import, and to those of the future.)
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,8 +23,9 @@ use crate::assembly::{Pipeline, open_log, recover_from, tidy};
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
 
-/// Events of one epoch.
+/// Events of one epoch, and bytes of one epoch, whichever is reached first.
 const CUT_EVENTS: u64 = 65_536;
+const CUT_BYTES: usize = 64 << 20;
 /// Events of one append, and bytes of one append, whichever is reached first.
 const APPEND_EVENTS: usize = 8_192;
 const APPEND_BYTES: usize = 4 << 20;
@@ -36,7 +38,7 @@ pub(crate) struct Engine {
     appender: EmbeddedAppender,
     pipeline: Pipeline,
     cuts: Cuts,
-    fingerprint: Option<String>,
+    name: String,
     /// The end of each partition when the import began, its own earlier runs left out.
     base: BTreeMap<PartitionId, Offset>,
     /// Records of this import that an earlier run appended.
@@ -50,7 +52,8 @@ pub(crate) struct Engine {
     /// The append that is under way. There is never more than one: were a later one to succeed where an
     /// earlier one failed, the log would have a hole that no count of records could tell.
     under_way: Option<Receipt>,
-    events: u64,
+    epoch_events: u64,
+    epoch_bytes: usize,
     /// The clock of the input: the largest event time met, but never ahead of the machine's.
     now: EventTime,
     /// The newest epoch that is not of this import.
@@ -75,22 +78,22 @@ impl Engine {
         lines: &LineEvents,
         fingerprint: Option<Fingerprint>,
     ) -> Result<Self, CommandError> {
-        let log = open_log(config)?;
+        let name = name_of(config, fingerprint);
+        let log = open_beside_nothing(config, &name)?;
         let recovered = recover_from(&log, config.import_job_settings())?;
         let recovery = &recovered.recovery;
-        let fingerprint = fingerprint.map(|fingerprint| fingerprint.to_string());
-        let state = match &fingerprint {
-            Some(fingerprint) => log.import_state(fingerprint).map_err(failure)?,
-            None => ImportState::NotSeen,
-        };
+        let state = log.import_state(&name).map_err(failure)?;
         if state != ImportState::Unfinished {
-            refuse_beside_unfinished(&log, &config.data_dir)?;
             refuse_what_is_past(recovery, lines, state, &config.data_dir)?;
         }
-        let done = match &fingerprint {
-            Some(fingerprint) => log.import_begin(fingerprint).map_err(failure)?,
-            None => BTreeMap::new(),
-        };
+        let bound = recovery.time.partitions.iter().map(|(id, state)| (*id, state.end)).collect();
+        let replay = Replay::of(recovery);
+        let epochs: Vec<_> = recovery.replay.iter().map(|bound| (bound.epoch, bound.ends())).collect();
+        let cuts = Cuts::default();
+        let script = Script::Bounded(cuts.clone());
+        let pipeline = Pipeline::start(&log, config, config.import_time_settings(), recovered, script)?;
+        // Only now is it sure that something will be appended.
+        let done = log.import_begin(&name).map_err(failure)?;
         let mut reader = log.reader();
         let mut base = BTreeMap::new();
         for partition in reader.partitions().map_err(failure)? {
@@ -98,17 +101,9 @@ impl Engine {
             let own = done.get(&partition).copied().unwrap_or(0);
             base.insert(partition, Offset(end.0 - own));
         }
-        let of_others = recovery
-            .replay
-            .iter()
-            .rev()
-            .find(|bound| bound.ends().iter().all(|(partition, end)| *end <= base[partition]));
-        let before = of_others.map_or(0, |bound| bound.epoch.0);
-        let bound = recovery.time.partitions.iter().map(|(id, state)| (*id, state.end)).collect();
-        let replay = Replay::of(recovery);
-        let cuts = Cuts::default();
-        let script = Script::Bounded(cuts.clone());
-        let pipeline = Pipeline::start(&log, config, config.import_time_settings(), recovered, script)?;
+        let of_others =
+            epochs.iter().rev().find(|(_, ends)| ends.iter().all(|(partition, end)| *end <= base[partition]));
+        let before = of_others.map_or(0, |(epoch, _)| epoch.0);
         replay.wait(&pipeline);
         let appender = log.appender();
         Ok(Self {
@@ -116,7 +111,7 @@ impl Engine {
             appender,
             pipeline,
             cuts,
-            fingerprint,
+            name,
             base,
             done,
             met: BTreeMap::new(),
@@ -124,7 +119,8 @@ impl Engine {
             waiting: Vec::with_capacity(APPEND_EVENTS),
             waiting_bytes: 0,
             under_way: None,
-            events: 0,
+            epoch_events: 0,
+            epoch_bytes: 0,
             now: EventTime::MIN,
             before,
         })
@@ -143,8 +139,9 @@ impl Engine {
             }
         }
         self.now = self.now.max(event.time);
-        self.events += 1;
-        if self.events.is_multiple_of(CUT_EVENTS) {
+        self.epoch_events += 1;
+        self.epoch_bytes += event.json.len();
+        if self.epoch_events == CUT_EVENTS || self.epoch_bytes >= CUT_BYTES {
             self.cut(false)?;
         }
         Ok(())
@@ -155,9 +152,7 @@ impl Engine {
         self.cut(true)?;
         self.pipeline.running.waker().wake();
         let progress = self.pipeline.finish()?;
-        if let Some(fingerprint) = &self.fingerprint {
-            self.log.import_finish(fingerprint).map_err(failure)?;
-        }
+        self.log.import_finish(&self.name).map_err(failure)?;
         tidy(&self.log, config)?;
         self.log.close();
         let resumed = self.done.values().sum();
@@ -185,6 +180,7 @@ impl Engine {
 
     /// Ends an epoch here, unless an earlier run has.
     fn cut(&mut self, last: bool) -> Result<(), CommandError> {
+        (self.epoch_events, self.epoch_bytes) = (0, 0);
         self.append()?;
         self.settle()?;
         let end = |(partition, base): (&PartitionId, &Offset)| {
@@ -208,17 +204,54 @@ impl Engine {
     }
 }
 
-/// An interrupted import goes on only while nothing else was appended after it, and its windows are open.
-fn refuse_beside_unfinished(log: &EmbeddedLog, data_dir: &Path) -> Result<(), CommandError> {
-    if log.unfinished_import().map_err(failure)?.is_none() {
-        return Ok(());
+/// What an import is recognised by: its input, and every setting that decides which records it makes, where
+/// they go, or which of them are late. Standard input comes only once: no second run is the same import.
+fn name_of(config: &Config, fingerprint: Option<Fingerprint>) -> String {
+    let input = match fingerprint {
+        Some(fingerprint) => fingerprint.to_string(),
+        None => format!("{STDIN}{:016x}", crate::assembly::random()),
+    };
+    let (partitions, disorder_ms) = (config.topic_partitions, config.import_max_disorder_ms);
+    format!("{input} partitions={partitions} max_disorder_ms={disorder_ms}")
+}
+
+/// How the names of imports from standard input begin.
+const STDIN: &str = "stdin-";
+
+/// Opens the log, unless another import into it was interrupted: that one goes on only while nothing else
+/// was appended after it, its windows are open, and users belong to the partitions that they belonged to.
+fn open_beside_nothing(config: &Config, name: &str) -> Result<EmbeddedLog, CommandError> {
+    let wanted = u32::try_from(config.topic_partitions).unwrap_or(u32::MAX);
+    // Whatever is wrong with the directory, opening it says so.
+    let there = EmbeddedLog::partitions_of(&config.data_dir).ok().flatten();
+    // Partitions are added only when it is sure that they may be.
+    let log = open_log(config, there.map_or(wanted, |there| there.min(wanted)))?;
+    match log.unfinished_import().map_err(failure)? {
+        Some(other) if other != name => return Err(refuse_beside(&other, &config.data_dir)),
+        _ => {}
     }
-    let text = format!(
-        "another import into {} was interrupted: run its command again, with the same files and options, \
-         until it is finished; or import into an empty data directory",
-        data_dir.display()
-    );
-    Err(CommandError::new(Exit::Refused, text))
+    if log.partitions() == wanted {
+        return Ok(log);
+    }
+    log.close();
+    open_log(config, wanted)
+}
+
+fn refuse_beside(other: &str, data_dir: &Path) -> CommandError {
+    let dir = data_dir.display();
+    let text = if other.starts_with(STDIN) {
+        format!(
+            "an import from standard input into {dir} was interrupted, and what comes from there cannot be \
+             asked for again: import into an empty data directory"
+        )
+    } else {
+        format!(
+            "another import into {dir} was interrupted: run its command again, with the same files and \
+             options (--max-disorder and topics.partitions included), until it is finished; or import into \
+             an empty data directory"
+        )
+    };
+    CommandError::new(Exit::Refused, text)
 }
 
 /// Windows that the frontier has passed are closed: what belongs into them would be dropped.

@@ -9,12 +9,20 @@ use uuid::Uuid;
 #[non_exhaustive]
 pub enum JsonLineError {
     /// It does not fit the form; every fault is named.
-    #[error(transparent)]
+    #[error("{}", in_line(.0))]
     Decode(#[from] DecodeError),
     /// It has no timestamp. On the endpoint the server's clock would stand in, which says nothing about
     /// an event of the past.
     #[error("/timestamp: an import needs the time of the event, found nothing")]
     NoTimestamp,
+}
+
+/// The error without the number of a line within the line, which would be taken for the file's.
+fn in_line(error: &DecodeError) -> String {
+    match error {
+        DecodeError::NotJson { column, reason, .. } => format!("not JSON at column {column}: {reason}"),
+        DecodeError::Faults(_) => error.to_string(),
+    }
 }
 
 /// Turns lines into canonical events; its buffers serve every line.

@@ -44,6 +44,7 @@ impl Report {
         self.malformed(&mut text);
         self.read_errors(&mut text);
         self.expired(&mut text);
+        self.future(&mut text);
         self.ledger(&mut text);
         text
     }
@@ -110,6 +111,22 @@ impl Report {
         text.push_str("\nNot read to the end:\n");
         for error in &self.read_errors {
             let _ = writeln!(text, "  {error}");
+        }
+        if self.sessions.is_some() {
+            text.push_str("  What was read is imported. To have the rest, import the whole files into an empty data directory.\n");
+        }
+    }
+
+    fn future(&self, text: &mut String) {
+        let future = self.ledger.jobs.values().map(|counts| counts.future).max().unwrap_or(0);
+        if future > 0 {
+            let _ = write!(
+                text,
+                "\nFuture: {}\n  \
+                 These events say that they happened after they were imported; they are in dropped_events and in no\n  \
+                 window. Correct their times, or raise time.future_tolerance.\n",
+                grouped(future),
+            );
         }
     }
 

@@ -147,7 +147,7 @@ impl Seeded {
 #[allow(dead_code, reason = "not every test binary makes an input")]
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
-    pub(crate) event_type: &'static str,
+    pub(crate) kind: &'static str,
     pub(crate) user: String,
     pub(crate) session: String,
     pub(crate) agent: String,
@@ -161,15 +161,15 @@ impl Event {
     /// A page view of `user`, at `time`.
     pub(crate) fn page_view(user: &str, time: i64) -> Self {
         let (user, session) = (user.to_owned(), format!("s-{user}"));
-        Self { event_type: "page_view", user, session, agent: "a".to_owned(), load_time: None, time }
+        Self { kind: "page_view", user, session, agent: "a".to_owned(), load_time: None, time }
     }
 
     /// Its line, in the form of the tracking endpoint.
     pub(crate) fn line(&self) -> String {
-        let Self { event_type, user, session, agent, load_time, time } = self;
+        let Self { kind, user, session, agent, load_time, time } = self;
         let metrics = load_time.map_or(String::new(), |time| format!("\"load_time\":{time}"));
         format!(
-            "{{\"event\":{{\"type\":\"{event_type}\"}},\"user\":{{\"id\":\"{user}\"}},\"device\":\
+            "{{\"event\":{{\"type\":\"{kind}\"}},\"user\":{{\"id\":\"{user}\"}},\"device\":\
              {{\"user_agent\":\"{agent}\",\"screen_width\":1,\"screen_height\":1}},\"context\":\
              {{\"url\":\"http://a.example/\",\"session_id\":\"{session}\"}},\"metrics\":{{{metrics}}},\
              \"timestamp\":{time}}}\n"

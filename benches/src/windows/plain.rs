@@ -3,9 +3,13 @@
 
 use std::hint::black_box;
 
+use tidegate_dataflow::batch::Decoded;
 use tidegate_dataflow::hash::{HashedMap, HashedSet};
+use tidegate_dataflow::report::OutRow;
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_model::names::PAGE_VIEW;
+use tidegate_model::row::SessionMetrics;
+use tidegate_model::{DeviceCategory, EventTime, Op};
 
 use super::drive::{HASH_KEY, Outcome};
 use crate::workload::MemoryLog;
@@ -27,16 +31,44 @@ fn spread(window: i64, kind: usize) -> u64 {
 }
 
 /// The page views of one user and session id.
-struct Session {
-    device: usize,
+struct Session<'a> {
+    name: &'a str,
+    user: &'a str,
+    device: DeviceCategory,
     times: Vec<i64>,
 }
 
+impl Session<'_> {
+    /// The row of a part of them that is a session, as it goes into the log.
+    fn row(&self, times: &[i64]) -> OutRow {
+        let (first, last) = (times[0], times[times.len() - 1]);
+        let row = SessionMetrics {
+            session_id: self.name.to_owned(),
+            user_id: self.user.to_owned(),
+            start_time: EventTime::from_millis(first),
+            end_time: EventTime::from_millis(last),
+            duration: (last - first).unsigned_abs(),
+            page_count: times.len() as u64,
+            device_category: self.device.as_str().to_owned(),
+        };
+        OutRow::new(&row, Op::Final)
+    }
+}
+
+/// What becomes of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sessions {
+    /// It is counted.
+    Counted,
+    /// It is a row as well. The other tables have few rows, so that theirs make no difference.
+    Written,
+}
+
 /// Counts everything, and makes of each window the numbers that its row would hold.
-pub(super) fn count(log: &MemoryLog) -> Outcome {
+pub(super) fn count(log: &MemoryLog, mode: Sessions) -> Outcome {
     let settings = JobSettings::default();
     let mut windows: HashedMap<u64, (u64, HashedSet)> = HashedMap::default();
-    let mut sessions: HashedMap<(u64, u64), Session> = HashedMap::default();
+    let mut sessions: HashedMap<(u64, u64), Session<'_>> = HashedMap::default();
     let mut loads: HashedMap<u64, Vec<i64>> = HashedMap::default();
     for event in log.events() {
         let user = HASH_KEY.hash(event.user_id);
@@ -49,12 +81,12 @@ pub(super) fn count(log: &MemoryLog) -> Outcome {
         }
         if event.event_type == PAGE_VIEW {
             let session = HASH_KEY.hash(event.session_id);
-            let device = event.device as usize;
-            let new = || Session { device, times: Vec::new() };
+            let Decoded { session_id, user_id, device, .. } = event;
+            let new = || Session { name: session_id, user: user_id, device, times: Vec::new() };
             sessions.entry((user, session)).or_insert_with(new).times.push(time);
             if let Some(load) = event.load_time {
                 let window = time.div_euclid(settings.performance_window_ms);
-                loads.entry(spread(window, device)).or_default().push(load);
+                loads.entry(spread(window, device as usize)).or_default().push(load);
             }
         }
     }
@@ -64,12 +96,15 @@ pub(super) fn count(log: &MemoryLog) -> Outcome {
         outcome.windows = (rows + 1, all_events + events, all_users + users.len() as u64);
     }
     let mut overview = HashedSet::default();
-    for Session { device, times } in sessions.values_mut() {
-        times.sort_unstable();
-        for session in times.chunk_by(|one, next| next - one <= settings.session_gap_ms) {
+    for own in sessions.values_mut() {
+        own.times.sort_unstable();
+        for session in own.times.chunk_by(|one, next| next - one <= settings.session_gap_ms) {
             outcome.sessions = (outcome.sessions.0 + 1, outcome.sessions.1 + session.len() as u64);
             let end = session.last().expect("a chunk is not empty");
-            overview.insert(spread(end.div_euclid(settings.session_window_ms), *device));
+            overview.insert(spread(end.div_euclid(settings.session_window_ms), own.device as usize));
+            if mode == Sessions::Written {
+                black_box(own.row(session));
+            }
         }
     }
     for times in loads.values_mut() {

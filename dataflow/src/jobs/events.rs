@@ -14,16 +14,15 @@ use crate::batch::{Batch, TYPE_NOT_LISTED};
 use crate::control::Decided;
 use crate::fold::{Fold, Tally};
 use crate::hash::HashedSet;
-use crate::job::{Building, Job, definition};
-use crate::settings::{EventClock, JobSettings};
+use crate::job::{Building, Common, Job, definition};
+use crate::settings::JobSettings;
 use crate::view::{Windowed, summed_view};
 
 /// The job.
 #[derive(Clone, Debug)]
 pub struct EventAggregator {
     windows: Tumbling,
-    lateness_ms: i64,
-    event_time: EventClock,
+    common: Common,
     types: Arc<[String]>,
 }
 
@@ -32,8 +31,7 @@ impl EventAggregator {
     pub fn new(settings: &JobSettings) -> Self {
         Self {
             windows: Tumbling::new(settings.event_window_ms),
-            lateness_ms: settings.allowed_lateness_ms,
-            event_time: settings.event_time,
+            common: Common::of(settings),
             types: settings.allowed_event_types.clone().into(),
         }
     }
@@ -53,12 +51,13 @@ impl Job for EventAggregator {
     }
 
     fn definition(&self) -> Definition {
-        definition(&[
-            ("event_window_ms", self.windows.size_ms().to_string()),
-            ("allowed_lateness_ms", self.lateness_ms.to_string()),
-            ("event_time", format!("{:?}", self.event_time)),
-            ("allowed_event_types", self.types.join(", ")),
-        ])
+        definition(
+            &self.common,
+            &[
+                ("event_window_ms", self.windows.size_ms().to_string()),
+                ("allowed_event_types", serde_json::to_string(&*self.types).expect("names are plain JSON")),
+            ],
+        )
     }
 
     fn closed_at(&self, time: EventTime) -> EventTime {
@@ -88,7 +87,7 @@ impl Windowed for EventAggregator {
     }
 
     fn grace_ms(&self) -> i64 {
-        self.lateness_ms
+        self.common.lateness_ms
     }
 
     fn row(&self, (start, event_type): &Key, (events, users): &Sums) -> EventMetrics {
@@ -129,7 +128,7 @@ impl Partials {
     fn new(job: &EventAggregator) -> Self {
         Self {
             windows: job.windows,
-            lateness_ms: job.lateness_ms,
+            lateness_ms: job.common.lateness_ms,
             types: job.types.len(),
             open: BTreeMap::new(),
         }

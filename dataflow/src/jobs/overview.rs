@@ -9,8 +9,8 @@ use tidegate_model::row::SessionWindowMetrics;
 use tidegate_model::{EventTime, MetricRow, Schema, Tumbling, names};
 use timely::dataflow::operators::vec::Map;
 
-use crate::job::{Building, Job, definition};
-use crate::settings::{EventClock, JobSettings, SessionEnd};
+use crate::job::{Building, Common, Job, definition};
+use crate::settings::{JobSettings, SessionEnd};
 use crate::view::{Windowed, summed_view};
 
 /// The job.
@@ -18,8 +18,7 @@ use crate::view::{Windowed, summed_view};
 pub struct SessionOverview {
     windows: Tumbling,
     gap_ms: i64,
-    lateness_ms: i64,
-    event_time: EventClock,
+    common: Common,
     session_end: SessionEnd,
 }
 
@@ -29,8 +28,7 @@ impl SessionOverview {
         Self {
             windows: Tumbling::new(settings.session_window_ms),
             gap_ms: settings.session_gap_ms,
-            lateness_ms: settings.allowed_lateness_ms,
-            event_time: settings.event_time,
+            common: Common::of(settings),
             session_end: settings.session_end,
         }
     }
@@ -62,13 +60,14 @@ impl Job for SessionOverview {
     }
 
     fn definition(&self) -> Definition {
-        definition(&[
-            ("session_window_ms", self.windows.size_ms().to_string()),
-            ("session_gap_ms", self.gap_ms.to_string()),
-            ("session_end", format!("{:?}", self.session_end)),
-            ("allowed_lateness_ms", self.lateness_ms.to_string()),
-            ("event_time", format!("{:?}", self.event_time)),
-        ])
+        definition(
+            &self.common,
+            &[
+                ("session_window_ms", self.windows.size_ms().to_string()),
+                ("session_gap_ms", self.gap_ms.to_string()),
+                ("session_end", format!("{:?}", self.session_end)),
+            ],
+        )
     }
 
     fn closed_at(&self, time: EventTime) -> EventTime {
@@ -112,7 +111,7 @@ impl Windowed for SessionOverview {
 
     fn grace_ms(&self) -> i64 {
         // A closed session is corrected for so long after it could last be open.
-        if self.lateness_ms > 0 { self.gap_ms + self.lateness_ms } else { 0 }
+        if self.common.lateness_ms > 0 { self.gap_ms + self.common.lateness_ms } else { 0 }
     }
 
     fn row(&self, (start, device): &Key, sums: &Sums) -> SessionWindowMetrics {

@@ -15,8 +15,8 @@ use crate::batch::{Batch, LoadTime};
 use crate::control::Decided;
 use crate::epochs::{Change, per_epoch};
 use crate::fold::{Fold, Tally};
-use crate::job::{Building, Job, definition};
-use crate::settings::{EventClock, JobSettings};
+use crate::job::{Building, Common, Job, definition};
+use crate::settings::JobSettings;
 use crate::view::{Windowed, gate};
 
 /// The largest load time that counts, in milliseconds.
@@ -26,18 +26,13 @@ const LOAD_TIME_MAX_MS: u32 = 3_600_000;
 #[derive(Clone, Debug)]
 pub struct PerformanceTracker {
     windows: Tumbling,
-    lateness_ms: i64,
-    event_time: EventClock,
+    common: Common,
 }
 
 impl PerformanceTracker {
     /// The job under `settings`.
     pub fn new(settings: &JobSettings) -> Self {
-        Self {
-            windows: Tumbling::new(settings.performance_window_ms),
-            lateness_ms: settings.allowed_lateness_ms,
-            event_time: settings.event_time,
-        }
+        Self { windows: Tumbling::new(settings.performance_window_ms), common: Common::of(settings) }
     }
 }
 
@@ -55,11 +50,7 @@ impl Job for PerformanceTracker {
     }
 
     fn definition(&self) -> Definition {
-        definition(&[
-            ("performance_window_ms", self.windows.size_ms().to_string()),
-            ("allowed_lateness_ms", self.lateness_ms.to_string()),
-            ("event_time", format!("{:?}", self.event_time)),
-        ])
+        definition(&self.common, &[("performance_window_ms", self.windows.size_ms().to_string())])
     }
 
     fn closed_at(&self, time: EventTime) -> EventTime {
@@ -89,7 +80,7 @@ impl Job for PerformanceTracker {
                 out.push(((*key, now), epoch, 1));
             }
             while let Some(oldest) = kept.first_entry() {
-                if job.final_at(oldest.key()).plus_ms(job.lateness_ms) > decided.close_to {
+                if job.final_at(oldest.key()).plus_ms(job.common.lateness_ms) > decided.close_to {
                     break;
                 }
                 oldest.remove();
@@ -132,7 +123,7 @@ impl Windowed for PerformanceTracker {
     }
 
     fn grace_ms(&self) -> i64 {
-        self.lateness_ms
+        self.common.lateness_ms
     }
 
     fn row(&self, (start, device): &Key, summary: &Summary) -> PerformanceMetrics {
@@ -176,7 +167,7 @@ impl Fold for Combine {
                 continue;
             };
             let window = self.job.windows.window_of(row.time());
-            if window.end.plus_ms(self.job.lateness_ms) <= close_before {
+            if window.end.plus_ms(self.job.common.lateness_ms) <= close_before {
                 tally.expire(row.position());
                 continue;
             }

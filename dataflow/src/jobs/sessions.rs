@@ -23,16 +23,16 @@ use crate::control::Decided;
 use crate::epochs::per_epoch;
 use crate::fold::{Fold, Tally};
 use crate::hash::HashedMap;
-use crate::job::{Building, Job, definition};
+use crate::job::{Building, Common, Job, definition};
 use crate::report::Report;
-use crate::settings::{EventClock, JobSettings, SessionEnd};
+use crate::settings::{JobSettings, SessionEnd};
 use crate::view::report;
 
 /// The job.
 #[derive(Clone, Debug)]
 pub struct SessionTracker {
     rules: Rules,
-    event_time: EventClock,
+    common: Common,
     session_end: SessionEnd,
 }
 
@@ -40,7 +40,7 @@ impl SessionTracker {
     /// The job under `settings`.
     pub fn new(settings: &JobSettings) -> Self {
         let rules = Rules { gap_ms: settings.session_gap_ms, lateness_ms: settings.allowed_lateness_ms };
-        Self { rules, event_time: settings.event_time, session_end: settings.session_end }
+        Self { rules, common: Common::of(settings), session_end: settings.session_end }
     }
 
     fn row(&self, names: (&str, &str), session: &Session) -> SessionMetrics {
@@ -74,12 +74,13 @@ impl Job for SessionTracker {
     }
 
     fn definition(&self) -> Definition {
-        definition(&[
-            ("session_gap_ms", self.rules.gap_ms.to_string()),
-            ("session_end", format!("{:?}", self.session_end)),
-            ("allowed_lateness_ms", self.rules.lateness_ms.to_string()),
-            ("event_time", format!("{:?}", self.event_time)),
-        ])
+        definition(
+            &self.common,
+            &[
+                ("session_gap_ms", self.rules.gap_ms.to_string()),
+                ("session_end", format!("{:?}", self.session_end)),
+            ],
+        )
     }
 
     fn closed_at(&self, time: EventTime) -> EventTime {

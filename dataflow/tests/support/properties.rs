@@ -15,7 +15,7 @@ pub type Property = fn(&Workload, &dyn SystemFactory) -> Result<(), String>;
 /// frontiers that the system itself journaled.
 pub fn rows_are_those_of_the_oracle(workload: &Workload, factory: &dyn SystemFactory) -> Result<(), String> {
     for workers in WORKERS {
-        let mut oracle = Oracle::new(&workload.jobs, workload.time.future_tolerance_ms);
+        let mut oracle = Oracle::new(&workload.jobs, workload.jobs.future_tolerance_ms);
         for (tick, Course { mut outcome, epoch }) in
             drive(workload, factory, Drive::workers(workers))?.into_iter().enumerate()
         {

@@ -171,7 +171,7 @@ impl Story {
             match name {
                 "bound" => self.time.bound_ms = duration_ms(value)?,
                 "idle" => self.time.idle_timeout_ms = duration_ms(value)?,
-                "tolerance" => self.time.future_tolerance_ms = duration_ms(value)?,
+                "tolerance" => self.jobs.future_tolerance_ms = duration_ms(value)?,
                 "quiet" => self.time.quiet_journal_ms = duration_ms(value)?,
                 other => return Err(format!("unknown setting {other:?}")),
             }

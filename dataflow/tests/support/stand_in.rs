@@ -60,7 +60,7 @@ impl StandInFactory {
         let judged_by =
             JobSettings { allowed_lateness_ms: jobs.allowed_lateness_ms + off_by, ..jobs.clone() };
         StandIn {
-            oracle: Oracle::new(&judged_by, time.future_tolerance_ms),
+            oracle: Oracle::new(&judged_by, jobs.future_tolerance_ms),
             jobs: jobs.clone(),
             time: *time,
             fault,
@@ -141,7 +141,7 @@ struct StandIn {
 
 impl StandIn {
     fn is_judgeable(&self, record: &TestRecord) -> bool {
-        let is_future = record.time > record.append_time.plus_ms(self.time.future_tolerance_ms);
+        let is_future = record.time > record.append_time.plus_ms(self.jobs.future_tolerance_ms);
         let is_plausible = !is_future || self.fault == Fault::FutureMovesTime;
         !record.undecodable && is_plausible
     }

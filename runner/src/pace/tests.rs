@@ -118,6 +118,22 @@ fn a_bounded_run_ends_with_its_last_cut() {
 }
 
 #[test]
+fn cuts_wait_for_commits_and_a_stop_waits_for_no_cut() {
+    let cuts = Cuts::default();
+    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Bounded(cuts.clone()), 100, 4);
+    for _ in 0..2 {
+        let cut = Cut { ends: BTreeMap::new(), now: at(3), last: false };
+        cuts.push(cut, Duration::ZERO).expect("room");
+    }
+    assert!(pace.step(facts(0)).is_some());
+    assert_eq!(pace.step(Facts { uncommitted: 4, ..facts(0) }), None);
+    assert!(pace.step(facts(0)).is_some());
+    assert_eq!(pace.step(facts(0)), None, "the next cut is not known");
+    let last = pace.step(Facts { stop: true, ..facts(0) }).expect("it ends where it is");
+    assert_eq!((last.close, last.next), (Close::Decide, None));
+}
+
+#[test]
 fn too_many_cuts_have_to_wait() {
     let cuts = Cuts::default();
     let cut = Cut { ends: BTreeMap::new(), now: at(0), last: false };

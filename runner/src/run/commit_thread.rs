@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use tidegate_dataflow::report::EpochResult;
-use tidegate_log::{EventReader, Journal};
+use tidegate_log::{EventReader, Journal, ReadError};
 
 use super::{Control, Failures};
 use crate::committer::{Committer, StepError};
@@ -22,6 +22,7 @@ pub(super) fn run(
     failures: &Failures,
 ) {
     let mut more = true;
+    let mut waits: Option<String> = None;
     while (more || !committer.idle()) && !control.abort.load(Ordering::Acquire) {
         if committer.idle() {
             match complete.recv_timeout(RETRY_PAUSE) {
@@ -38,6 +39,7 @@ pub(super) fn run(
             Ok(None) => {}
             Ok(Some(done)) => {
                 let binding = done.binding;
+                waits = None;
                 control.uncommitted.fetch_sub(done.epochs, Ordering::AcqRel);
                 control.released.store(binding.epoch.0, Ordering::Release);
                 control.status.update(|progress| {
@@ -53,14 +55,18 @@ pub(super) fn run(
             Err(StepError::Fatal { epoch, error }) => {
                 failures.fail(RunError::Commit { epoch, error });
             }
+            Err(StepError::Read(error)) if !matches!(error, ReadError::Storage { .. }) => {
+                failures.fail(error.into());
+            }
             Err(retry) => {
                 let reason = chain(&retry);
-                tracing::warn!(%reason, "commits wait");
-                control.status.update(|progress| progress.waits = Some(reason));
-                // Another complete epoch does not make the disk larger: rest, unless all is over.
-                if let Ok(result) = complete.recv_timeout(RETRY_PAUSE) {
-                    committer.push(result);
+                if waits.as_ref() != Some(&reason) {
+                    tracing::warn!(%reason, "commits wait");
                 }
+                control.status.update(|progress| progress.waits = Some(reason.clone()));
+                waits = Some(reason);
+                // Nothing unparks this thread: it rests, however much comes in meanwhile.
+                std::thread::park_timeout(RETRY_PAUSE);
             }
         }
     }

@@ -25,6 +25,9 @@ use crate::recovery::Recovery;
 /// A parked worker looks around at least so often.
 const PARK_MAX: Duration = Duration::from_millis(100);
 
+/// What may pass between two looks of worker 0 at its epochs, as far as it counts as waiting.
+const LOOK_MAX_MS: i64 = 500;
+
 /// What the workers are made of.
 pub(super) struct WorkerParts<R> {
     pub(super) config: RunnerConfig,
@@ -64,6 +67,7 @@ pub(super) fn run<R: EventReader + 'static>(parts: WorkerParts<R>) -> Result<(),
         replayed_to,
         failures: failures.clone(),
         epoch_timeout_ms: config.epoch_timeout_ms,
+        looked_at: EventTime::MIN,
         watched: None,
     }));
     let throttle =
@@ -137,29 +141,28 @@ struct Driver {
     replayed_to: Epoch,
     failures: Failures,
     epoch_timeout_ms: i64,
-    /// The oldest incomplete epoch, and since when it is that.
-    watched: Option<(Epoch, EventTime)>,
+    looked_at: EventTime,
+    /// The oldest incomplete epoch, and for how many milliseconds it has been that.
+    watched: Option<(Epoch, i64)>,
 }
 
 impl Driver {
     /// Ends the run when an epoch does not become complete. Waiting for a commit is not that: sources
     /// wait for room then, and go on when there is some.
     fn watch(&mut self, facts: &Facts) {
+        let passed_ms = facts.now.since_ms(std::mem::replace(&mut self.looked_at, facts.now));
         let incomplete = self.pace.incomplete().filter(|_| facts.uncommitted == 0);
-        let since = match (incomplete, self.watched) {
-            (None, _) => None,
-            // A clock that was set back begins anew.
-            (Some(epoch), Some((watched, since))) if watched == epoch && since <= facts.now => {
-                Some((epoch, since))
+        self.watched = incomplete.map(|epoch| match self.watched {
+            // A machine that slept, or a clock that was set, did not wait: one look counts for little.
+            Some((watched, waited_ms)) if watched == epoch => {
+                (epoch, waited_ms + passed_ms.clamp(0, LOOK_MAX_MS))
             }
-            (Some(epoch), _) => Some((epoch, facts.now)),
-        };
-        self.watched = since;
-        if let Some((epoch, since)) = since {
-            let waited_ms = facts.now.since_ms(since);
-            if waited_ms >= self.epoch_timeout_ms {
-                self.failures.fail(RunError::EpochStuck { epoch, waited_ms });
-            }
+            _ => (epoch, 0),
+        });
+        if let Some((epoch, waited_ms)) = self.watched
+            && waited_ms >= self.epoch_timeout_ms
+        {
+            self.failures.fail(RunError::EpochStuck { epoch, waited_ms });
         }
     }
 

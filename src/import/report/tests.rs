@@ -60,6 +60,7 @@ Malformed lines:
 
 Not read to the end:
   b.log.gz: line 7 and what follows cannot be read: the file is cut off
+  What was read is imported. To have the rest, import the whole files into an empty data directory.
 
 Expired: EventAggregator 3
   These events came more than 10m out of order, after their window had closed; they are in
