@@ -61,7 +61,7 @@ pub struct Building<'a, 's> {
     /// The frontier of each epoch.
     pub decided: StreamVec<'s, u64, Decided>,
     /// The changes of session rows, once `SessionTracker` is built.
-    pub sessions: Option<StreamVec<'s, u64, Change<SessionMetrics>>>,
+    pub sessions: Option<StreamVec<'s, u64, Change<Rc<SessionMetrics>>>>,
     /// Reports of rows.
     pub reports: Vec<StreamVec<'s, u64, Report>>,
 }

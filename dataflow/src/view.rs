@@ -7,6 +7,7 @@
 //! retraction, and such a retraction is no correction, so the gate drops changes beyond the horizon.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound::{Excluded, Included};
 
 use differential_dataflow::difference::{Abelian, Semigroup};
@@ -73,12 +74,14 @@ where
     let pact = Exchange::new(|(key, _, _): &Change<W::Key, W::Value>| key.hashed().into());
     per_epoch(&format!("{name}: retire"), changes, pact, decided, move |decided, changes, out| {
         let epoch = decided.epoch.0;
+        let mut summed: BTreeMap<W::Key, W::Value> = BTreeMap::new();
         for (key, change) in changes {
+            add(summed.entry(key), change);
+        }
+        for (key, change) in summed {
             let horizon = view.final_at(&key).plus_ms(view.grace_ms());
             debug_assert!(horizon > decided.close_before, "folds change nothing beyond the horizon");
-            sums.entry((horizon, key.clone()))
-                .and_modify(|sum| sum.plus_equals(&change))
-                .or_insert_with(|| change.clone());
+            add(sums.entry((horizon, key.clone())), change.clone());
             out.push((key, epoch, change));
         }
         while let Some(oldest) = sums.first_entry() {
@@ -90,6 +93,15 @@ where
             out.push((key, epoch, sum));
         }
     })
+}
+
+fn add<K: Ord, V: Semigroup>(place: Entry<'_, K, V>, change: V) {
+    match place {
+        Entry::Vacant(place) => {
+            place.insert(change);
+        }
+        Entry::Occupied(mut place) => place.get_mut().plus_equals(&change),
+    }
 }
 
 /// A window at the gate.
@@ -168,15 +180,16 @@ pub(crate) fn gate<'s, W: Windowed>(
             oldest.remove();
         }
         if decided.emit {
-            out.extend(report(&rows, Report::Rows));
-            out.extend(report(&provisional, Report::Provisional));
+            let out_row = |(row, op): &(W::Row, Op)| OutRow::new(row, *op);
+            out.extend(report(rows.iter().map(out_row), Report::Rows));
+            out.extend(report(provisional.iter().map(out_row), Report::Provisional));
         }
     })
 }
 
-/// Serialises rows where they are made, sorted. Nothing where there are none.
-pub(crate) fn report<R: MetricRow>(rows: &[(R, Op)], kind: fn(Vec<OutRow>) -> Report) -> Option<Report> {
-    let mut rows: Vec<_> = rows.iter().map(|(row, op)| OutRow::new(row, *op)).collect();
+/// Serialised rows, sorted where they are made. Nothing where there are none.
+pub(crate) fn report(rows: impl Iterator<Item = OutRow>, kind: fn(Vec<OutRow>) -> Report) -> Option<Report> {
+    let mut rows: Vec<_> = rows.collect();
     rows.sort();
     (!rows.is_empty()).then(|| kind(rows))
 }

@@ -36,6 +36,11 @@ impl DeviceCategory {
         }
     }
 
+    /// The category of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|category| category.as_str() == name)
+    }
+
     /// The name in rows.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// An instant, in milliseconds since 1970-01-01T00:00:00Z.
@@ -54,22 +55,24 @@ impl EventTime {
     /// `2015-05-17T10:05:03.000Z`, the form of contract section 2; `-infinity` and `infinity` for the
     /// two ends, and the plain number of milliseconds beyond the years that RFC 3339 can write.
     pub fn to_rfc3339(self) -> String {
-        self.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+        // Rows are full of instants, and the printer is several times as fast as `strftime`.
+        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+        self.print(|instant| PRINTER.timestamp_to_string(&instant))
     }
 
     /// `2015-05-17 10:05:03.000`, as ClickHouse prints a `DateTime64(3)` and as the tables hold it.
     pub fn to_table_text(self) -> String {
-        self.strftime("%Y-%m-%d %H:%M:%S%.3f")
+        self.print(|instant| instant.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
     }
 
-    fn strftime(self, format: &str) -> String {
+    fn print(self, print: impl Fn(Timestamp) -> String) -> String {
         match self {
             Self::MIN => return "-infinity".to_owned(),
             Self::MAX => return "infinity".to_owned(),
             _ => {}
         }
         match Timestamp::from_millisecond(self.0) {
-            Ok(instant) => instant.strftime(format).to_string(),
+            Ok(instant) => print(instant),
             Err(_) => self.0.to_string(),
         }
     }

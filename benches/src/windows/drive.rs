@@ -19,7 +19,7 @@ use tidegate_model::{Epoch, EventTime, MetricRow, Offset, PartitionId};
 use crate::workload::{MemoryLog, OFFLINE_MS_MAX};
 
 /// About the size of an event in a log, from which a source's appetite in bytes becomes a number of events.
-const EVENT_BYTES: usize = 530;
+const EVENT_BYTES: usize = 560;
 /// Epochs that may be under way at once, as in a bounded run of the product.
 const EPOCHS_UNDER_WAY_MAX: usize = 8;
 

@@ -6,7 +6,7 @@
 use tidegate_model::binding::Definition;
 use tidegate_model::event::Fields;
 use tidegate_model::row::SessionWindowMetrics;
-use tidegate_model::{EventTime, MetricRow, Schema, Tumbling, names};
+use tidegate_model::{DeviceCategory, EventTime, MetricRow, Schema, Tumbling, names};
 use timely::dataflow::operators::vec::Map;
 
 use crate::job::{Building, Common, Job, definition};
@@ -86,14 +86,15 @@ impl Job for SessionOverview {
             let of = |value: u64| i64::try_from(value).expect("below 2^63") * diff as i64;
             let bounce = u64::from(session.page_count == 1);
             let sums = (diff as i64, of(bounce), of(session.duration), of(session.page_count));
-            ((start, session.device_category), epoch, sums)
+            let device = DeviceCategory::from_name(&session.device_category);
+            ((start, device.expect("SessionTracker writes the names")), epoch, sums)
         });
         graph.reports.push(summed_view(self.name(), changes, graph.decided.clone(), self));
     }
 }
 
 /// Start of the window, and the device category.
-type Key = (i64, String);
+type Key = (i64, DeviceCategory);
 /// Sessions, bounces, milliseconds, pages.
 type Sums = (i64, i64, i64, i64);
 
@@ -120,7 +121,7 @@ impl Windowed for SessionOverview {
         SessionWindowMetrics {
             window_start: window.start,
             window_end: window.end,
-            device_category: device.clone(),
+            device_category: device.as_str().to_owned(),
             sessions: sessions.unsigned_abs(),
             bounces: bounces.unsigned_abs(),
             avg_duration: duration_ms as f64 / sessions as f64,

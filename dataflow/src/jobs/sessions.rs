@@ -9,6 +9,7 @@ mod keyed;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::rc::Rc;
 
 use differential_dataflow::consolidation::consolidate;
 use tidegate_model::binding::Definition;
@@ -24,7 +25,7 @@ use crate::epochs::per_epoch;
 use crate::fold::{Fold, Tally};
 use crate::hash::HashedMap;
 use crate::job::{Building, Common, Job, definition};
-use crate::report::Report;
+use crate::report::{OutRow, Report};
 use crate::settings::{JobSettings, SessionEnd};
 use crate::view::report;
 
@@ -43,12 +44,13 @@ impl SessionTracker {
         Self { rules, common: Common::of(settings), session_end: settings.session_end }
     }
 
-    fn row(&self, names: (&str, &str), session: &Session) -> SessionMetrics {
+    /// The row; shared, because SessionOverview reads it as well.
+    fn row(&self, names: (&str, &str), session: &Session) -> Rc<SessionMetrics> {
         let end = match self.session_end {
             SessionEnd::LastEvent => session.last,
             SessionEnd::WindowEnd => session.last.plus_ms(self.rules.gap_ms),
         };
-        SessionMetrics {
+        Rc::new(SessionMetrics {
             session_id: names.0.to_owned(),
             user_id: names.1.to_owned(),
             start_time: session.start,
@@ -56,7 +58,7 @@ impl SessionTracker {
             duration: end.since_ms(session.start).unsigned_abs(),
             page_count: session.pages,
             device_category: session.device.as_str().to_owned(),
-        }
+        })
     }
 }
 
@@ -105,13 +107,19 @@ impl Job for SessionTracker {
 
 /// Turns an epoch's changes of sessions into rows: what is taken away and put back under the same key is
 /// one correction.
-fn rows(decided: &Decided, mut changes: Vec<(SessionMetrics, isize)>, out: &mut Vec<Report>) {
+fn rows(decided: &Decided, mut changes: Vec<(Rc<SessionMetrics>, isize)>, out: &mut Vec<Report>) {
     if !decided.emit {
+        return;
+    }
+    if changes.iter().all(|(_, diff)| *diff > 0) {
+        // Mostly sessions only close: their keys are distinct, and whoever reports them sorts them.
+        let rows = changes.iter().map(|(session, _)| OutRow::new(&**session, Op::Final));
+        out.extend(report(rows, Report::Rows));
         return;
     }
     consolidate(&mut changes);
     changes.sort_by(|(a, a_diff), (b, b_diff)| (key(a), a_diff).cmp(&(key(b), b_diff)));
-    let mut rows: Vec<(SessionMetrics, Op)> = Vec::with_capacity(changes.len());
+    let mut rows: Vec<(Rc<SessionMetrics>, Op)> = Vec::with_capacity(changes.len());
     for (session, diff) in changes {
         match rows.last_mut() {
             Some((last, op @ Op::Retract)) if diff > 0 && key(last) == key(&session) => {
@@ -121,7 +129,7 @@ fn rows(decided: &Decided, mut changes: Vec<(SessionMetrics, isize)>, out: &mut 
             _ => rows.push((session, if diff > 0 { Op::Final } else { Op::Retract })),
         }
     }
-    out.extend(report(&rows, Report::Rows));
+    out.extend(report(rows.iter().map(|(session, op)| OutRow::new(&**session, *op)), Report::Rows));
 }
 
 fn key(session: &SessionMetrics) -> (EventTime, &str, &str) {
@@ -140,7 +148,7 @@ struct Tracked {
     /// Records that can be judged only when the epoch is complete.
     doubtful: Vec<(Key, Doubtful, Box<str>, usize)>,
     /// Sessions that were taken back in this epoch.
-    changes: Vec<(SessionMetrics, isize)>,
+    changes: Vec<(Rc<SessionMetrics>, isize)>,
 }
 
 impl Tracked {
@@ -219,7 +227,7 @@ impl Tracked {
 }
 
 impl Fold for Tracked {
-    type Data = SessionMetrics;
+    type Data = Rc<SessionMetrics>;
     type Diff = isize;
 
     fn rows(&mut self, batch: &Batch, close_before: EventTime, tally: &mut Tally) {
@@ -232,7 +240,7 @@ impl Fold for Tracked {
         }
     }
 
-    fn finish(&mut self, decided: &Decided, tally: &mut Tally, out: &mut Vec<(SessionMetrics, isize)>) {
+    fn finish(&mut self, decided: &Decided, tally: &mut Tally, out: &mut Vec<(Rc<SessionMetrics>, isize)>) {
         self.judge(decided.close_before, tally);
         out.append(&mut self.changes);
         while let Some(Reverse((due, key))) = self.timers.peek().copied() {
