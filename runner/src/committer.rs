@@ -229,3 +229,6 @@ fn read_originals(
     }
     Ok(originals)
 }
+
+#[cfg(test)]
+mod tests;
