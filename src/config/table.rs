@@ -94,7 +94,8 @@ settings! {
     "The process" {
         /// Where the log, the journal and the metric store lie.
         data_dir = "data_dir": FilePath { FilePath } = "tidegate-data";
-        /// The name of the deployment; it owns topics, ids and keys. Another name is another pipeline.
+        /// The name of the deployment; it owns topics, ids and keys. Another name is another pipeline. Not used
+        /// yet: a data directory is one deployment.
         deployment = "deployment": Name { Name { max: 64 } } = "tidegate";
         /// Worker threads of the dataflow. The rows do not depend on it.
         workers = "workers": Count { Count { min: 1, max: 256, unit: "threads" } } = "2",
@@ -126,7 +127,8 @@ settings! {
         session_end = "jobs.session_end": Choice<SessionEnd> { Choice(SESSION_ENDS) } = "last_event";
     }
     "Time: what moves the frontier" {
-        /// Event time is the event's own timestamp; processing time is when the log received it.
+        /// Event time is the event's own timestamp; processing time is when the log received it. An import is
+        /// always in event time.
         time_mode = "time.mode": Choice<TimeMode> { Choice(TIME_MODES) } = "event_time",
             AppEnvironment "APP_ENVIRONMENT";
         /// How far the frontier stays behind the largest event time. Processing time needs none: it is 0
@@ -176,7 +178,8 @@ settings! {
         /// An insert is sent when so many rows wait.
         store_batch_rows = "store.batch_rows": Count { Count { min: 1, max: 100_000, unit: "rows" } } = "10000",
             Plain "STORAGE_BATCH_SIZE";
-        /// An insert is sent when its oldest row has waited so long.
+        /// An insert is sent when its oldest row has waited so long. Not used yet: the embedded store takes
+        /// rows as they are committed.
         store_batch_wait_ms = "store.batch_wait": Span { Span { min_ms: 1, max_ms: 60_000 } } = "1s";
     }
     "Import" {
@@ -195,7 +198,7 @@ settings! {
             Count { Count { min: 0, max: 10_000, unit: "lines" } } = "10";
     }
     "Topics" {
-        /// Events.
+        /// Events. Not used yet: the embedded log has this topic only.
         topic_events = "topics.events": Name { TOPIC } = "analytics_events",
             Plain "KAFKA_TOPIC_EVENTS";
         /// Rows of `EventAggregator`.
@@ -216,7 +219,7 @@ settings! {
         /// Partitions of the topic of events, where it is created.
         topic_partitions = "topics.partitions": Count { Count { min: 1, max: 1_024, unit: "partitions" } } = "6",
             Plain "KAFKA_TOPIC_PARTITIONS";
-        /// Where a new deployment starts in a topic that has events already.
+        /// Where a new deployment starts in a topic that has events already. Not used yet.
         startup_mode = "topics.startup_mode": Choice<StartupMode> { Choice(STARTUP_MODES) } = "earliest-offset",
             Plain "PROCESSING_KAFKA_SCAN_STARTUP_MODE";
     }
