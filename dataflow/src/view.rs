@@ -1,9 +1,9 @@
 //! Windowed views: small aggregates by window, kept as differential collections.
 //!
 //! What comes in are changes of partial aggregates, from every worker and in any epoch. Differential
-//! sums them and turns each change of a sum into a retraction and an addition. The [`gate`] lets a
+//! sums them and turns each change of a sum into a retraction and an addition. The `gate` lets a
 //! window's row out when it is final, and what changes afterwards as corrections, until the window's
-//! horizon. One epoch later [`retire`] takes the window out of the collection again: state is freed by
+//! horizon. One epoch later `retire` takes the window out of the collection again: state is freed by
 //! retraction, and such a retraction is no correction, so the gate drops changes beyond the horizon.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! The file operations that the segments need, as a trait.
 //!
-//! [`Disk`] carries them out on the local file system. The tests use [`memory::MemoryFiles`], which
+//! [`Disk`] carries them out on the local file system. The tests use `memory::MemoryFiles`, which
 //! fails the n-th operation and forgets on a crash whatever was not synced. Whoever writes through this
 //! trait must sync a file for its bytes to be durable, and its directory for its name to be.
 
