@@ -43,6 +43,24 @@ pub struct Schema {
     pub columns: &'static [Column],
     /// The columns that name a row: no two rows of a table agree in all of them.
     pub key: &'static [&'static str],
+    /// How the cache holds its windows; `None` when it does not.
+    pub cache: Option<CacheView>,
+}
+
+/// How the rows of a table are cached: a hash for each window, with a field for each label and column,
+/// such as `page_view.count` (contract sections 5 and 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheView {
+    /// The word in the names of keys: `metrics:<kind>:{window_start_ms}`.
+    pub kind: &'static str,
+    /// The word in the routes of the API: `/metrics/<route>/windows`.
+    pub route: &'static str,
+    /// The column whose value is the first half of a field's name.
+    pub label: &'static str,
+    /// The columns that are cached, each with the second half of the field's name.
+    pub fields: &'static [(&'static str, &'static str)],
+    /// Whether windows have provisional values while they are open.
+    pub live: bool,
 }
 
 impl Schema {
@@ -124,6 +142,13 @@ impl MetricRow for EventMetrics {
             column("user_count", ColumnType::UInt),
         ],
         key: &["window_start", "event_type", "window_end"],
+        cache: Some(CacheView {
+            kind: "event",
+            route: "event",
+            label: "event_type",
+            fields: &[("event_count", "count"), ("user_count", "users")],
+            live: true,
+        }),
     };
 
     fn message_key(&self) -> String {
@@ -163,6 +188,7 @@ impl MetricRow for SessionMetrics {
             column("device_category", ColumnType::Text),
         ],
         key: &["start_time", "session_id", "user_id"],
+        cache: None,
     };
 
     fn message_key(&self) -> String {
@@ -196,6 +222,13 @@ impl MetricRow for PerformanceMetrics {
             column("p95_load_time", ColumnType::Float),
         ],
         key: &["window_start", "device_category", "window_end"],
+        cache: Some(CacheView {
+            kind: "perf",
+            route: "performance",
+            label: "device_category",
+            fields: &[("avg_load_time", "avg_load_time"), ("p95_load_time", "p95_load_time")],
+            live: true,
+        }),
     };
 
     fn message_key(&self) -> String {
@@ -235,6 +268,18 @@ impl MetricRow for SessionWindowMetrics {
             column("avg_page_count", ColumnType::Float),
         ],
         key: &["window_start", "device_category", "window_end"],
+        cache: Some(CacheView {
+            kind: "session",
+            route: "session",
+            label: "device_category",
+            fields: &[
+                ("sessions", "sessions"),
+                ("bounces", "bounces"),
+                ("avg_duration", "avg_duration"),
+                ("avg_page_count", "avg_page_count"),
+            ],
+            live: false,
+        }),
     };
 
     fn message_key(&self) -> String {
@@ -307,6 +352,9 @@ mod tests {
             let object: serde_json::Map<_, _> = serde_json::from_str(&json).expect("an object");
             assert_eq!(object.len(), schema.columns.len(), "{json}");
             assert!(schema.key.iter().all(|key| object.contains_key(*key)), "{json}");
+            let cached = schema.cache.iter().flat_map(|view| view.fields.iter().map(|(column, _)| *column));
+            let labels = schema.cache.iter().map(|view| view.label);
+            assert!(cached.chain(labels).all(|column| object.contains_key(column)), "{json}");
         }
     }
 }

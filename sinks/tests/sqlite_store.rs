@@ -94,6 +94,7 @@ fn the_table_of_a_new_job_needs_no_code() {
             Column { name: "sum", kind: ColumnType::Float },
         ],
         key: &["at", "group"],
+        cache: None,
     };
     let place = Place::new();
     let config = SqliteConfig::default();

@@ -1,0 +1,1 @@
+//! What every HTTP listener of Tidegate shares.
