@@ -97,3 +97,21 @@ fn a_stop_ends_with_the_open_epoch_and_the_next_start_reads_the_rest() {
     drop(it.log);
     assert_nothing_is_lost(dir.path());
 }
+
+#[test]
+fn a_drain_does_not_wait_for_a_replay() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = open(dir.path(), 2, NOON_MS);
+    append_many(&first);
+    first.until("all is committed", 0, |it| it.accepted() == EVENTS);
+    first.stop();
+
+    let faults = Faults::default();
+    faults.reads.store(true, Ordering::SeqCst);
+    let it = open_with(dir.path(), 2, NOON_MS + 10_000, Script::Live, &faults);
+    let limits = DrainLimits { reading: Duration::from_hours(1), committing: Duration::from_hours(1) };
+    let drained = it.running.drain(limits).expect("it ended because it was asked to");
+    assert!(!drained.read_all && drained.committed_all);
+    drop(it.log);
+    assert_nothing_is_lost(dir.path());
+}
