@@ -20,7 +20,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use kind::{Hidden, InputFormat, LogLevel, StartupMode, TimeMode};
+pub use kind::{Hidden, InputFormat, ListenAt, LogLevel, StartupMode, TimeMode};
 pub use layers::{ConfigError, Effective, Fault, Flag, Inputs, Loaded, Source};
 pub(crate) use quantity::show_span;
 pub use table::{Config, SETTINGS, Section, Setting};

@@ -99,8 +99,8 @@ async fn a_peer_that_does_not_read_its_answer_is_closed() {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it is open");
     // The route holds a sender until the server is gone.
     server.shutdown.cancel();
-    let served = tokio::time::timeout(PATIENCE, server.task).await.expect("the connection is closed");
-    served.expect("it does not panic");
+    let outcome = tokio::time::timeout(PATIENCE, server.task).await.expect("the connection is closed");
+    outcome.expect("it does not panic");
     assert_eq!(end.recv().await, None);
 }
 

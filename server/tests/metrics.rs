@@ -24,11 +24,11 @@ async fn requests_are_counted_by_route_method_and_status() {
     let mut registry = Registry::default();
     let http = HttpMetrics::register(&mut registry);
     process::register(&mut registry);
-    let routes = Router::new()
+    let things = Router::new()
         .route("/things/{id}", get(async || "a thing"))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed);
-    let router = http.instrument(routes).merge(exposition(Arc::new(registry)));
+    let router = http.instrument(things).merge(exposition(Arc::new(registry)));
 
     assert_eq!(ask(&router, "GET", "/things/1").await.0, 200);
     assert_eq!(ask(&router, "GET", "/things/2").await.0, 200);

@@ -1,5 +1,7 @@
 //! What other crates take, made from the configuration.
 
+use std::time::Duration;
+
 use tidegate_dataflow::settings::{EventClock, JobSettings, TimeSettings};
 
 use super::{Config, TimeMode};
@@ -46,8 +48,28 @@ impl Config {
         TimeSettings { bound_ms: self.import_max_disorder_ms, ..self.time_settings() }
     }
 
+    /// What one peer of any listener may hold.
+    pub fn http_limits(&self) -> tidegate_server::Limits {
+        tidegate_server::Limits {
+            header_timeout: duration(self.http_header_timeout_ms),
+            header_bytes_max: size(self.http_header_bytes_max),
+            connections_max: size(self.http_connections_max),
+            write_timeout: duration(self.http_write_timeout_ms),
+        }
+    }
+
     /// The number of worker threads.
     pub fn worker_threads(&self) -> usize {
         usize::try_from(self.workers).expect("the table allows 256 at most")
     }
+}
+
+/// A setting that is a duration; the table allows no negative one.
+pub(crate) fn duration(ms: i64) -> Duration {
+    Duration::from_millis(ms.unsigned_abs())
+}
+
+/// A setting that is a size or a number of something in memory.
+pub(crate) fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }

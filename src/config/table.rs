@@ -4,9 +4,9 @@
 
 use super::environment::{Form, Variable};
 use super::kind::{
-    AnyKind, BaseUrl, Choice, Count, FilePath, INPUT_FORMATS, InputFormat, Kind, LOG_LEVELS, List, LogLevel,
-    Maybe, Name, Port, Raw, SESSION_ENDS, STARTUP_MODES, Secret, Size, Span, StartupMode, Switch, TIME_MODES,
-    Text, TimeMode,
+    Address, AnyKind, BaseUrl, Choice, Count, FilePath, INPUT_FORMATS, InputFormat, Kind, LOG_LEVELS, List,
+    Listen, LogLevel, Maybe, Name, OriginList, Port, Raw, SESSION_ENDS, STARTUP_MODES, Secret, Size, Span,
+    StartupMode, Switch, TIME_MODES, Text, TimeMode,
 };
 use tidegate_dataflow::settings::SessionEnd;
 
@@ -103,6 +103,71 @@ settings! {
         /// How much is logged.
         log_level = "log_level": Choice<LogLevel> { Choice(LOG_LEVELS) } = "info",
             Level "APP_LOG_LEVEL";
+        /// A process that was told to end drains, commits and answers for so long at most. What it has not read
+        /// by then stays in the log, and is read by the next start.
+        shutdown_deadline_ms = "shutdown_deadline": Span { Span { min_ms: 100, max_ms: DAY } } = "25s";
+    }
+    "Listeners" {
+        /// The address that is bound where a setting names a port only.
+        listen_host = "listen_host": Address { Address } = "127.0.0.1";
+        /// Where events come in.
+        ingest_listen = "ingest.listen": Listen { Listen } = "8000";
+        /// Where the cache is read.
+        api_listen = "api.listen": Listen { Listen } = "8080";
+        /// Where the dataflow says how it is.
+        dataflow_listen = "dataflow.listen": Listen { Listen } = "8081";
+        /// The dataflow's Prometheus metrics.
+        dataflow_metrics_listen = "dataflow.metrics_listen": Listen { Listen } = "9249";
+        /// The sinks' Prometheus metrics and `/healthz`.
+        sink_listen = "sink.listen": Listen { Listen } = "8001",
+            Plain "METRICS_PORT";
+        /// A second port for the sinks' `/healthz`.
+        sink_health_listen = "sink.health_listen": Maybe<Listen> { Maybe(Listen) } = "unset",
+            Plain "HEALTH_PORT";
+    }
+    "HTTP: what one peer may hold" {
+        /// So long may a connection take to send the head of its next request; an idle one is closed after the
+        /// same time.
+        http_header_timeout_ms = "http.header_timeout": Span { Span { min_ms: 10, max_ms: DAY } } = "30s";
+        /// How large the head of a request may be.
+        http_header_bytes_max = "http.header_bytes_max": Size { Size { min: 1 << 10, max: MIB } } = "16KiB";
+        /// Connections that a listener has open at once; further ones wait.
+        http_connections_max = "http.connections_max":
+            Count { Count { min: 1, max: 1_000_000, unit: "connections" } } = "10000";
+        /// So long may a peer take to read the next bytes of its answer.
+        http_write_timeout_ms = "http.write_timeout": Span { Span { min_ms: 10, max_ms: DAY } } = "30s";
+    }
+    "Events over HTTP" {
+        /// How large the body of a request may be.
+        ingest_body_bytes_max = "ingest.body_bytes_max": Size { Size { min: 1 << 10, max: 16 * MIB } } = "256KiB";
+        /// So long may the body of a request take to arrive.
+        ingest_body_timeout_ms = "ingest.body_timeout": Span { Span { min_ms: 10, max_ms: DAY } } = "10s";
+        /// Events that are under way at once; further ones are told to come again.
+        ingest_in_flight_max = "ingest.in_flight_max":
+            Count { Count { min: 1, max: 1_000_000, unit: "requests" } } = "2048";
+        /// When they are told to come again.
+        ingest_retry_after_ms = "ingest.retry_after": Span { Span { min_ms: 1_000, max_ms: DAY } } = "1s";
+        /// The origins whose pages may send events.
+        ingest_cors_origins = "ingest.cors_origins": OriginList { OriginList } = "[]";
+    }
+    "The cache and its API" {
+        /// Windows kept of each kind.
+        cache_windows_kept = "cache.windows_kept": Count { Count { min: 1, max: 100_000, unit: "windows" } } = "120",
+            Plain "WINDOW_RETENTION_COUNT";
+        /// So long is a window kept at most after its last change.
+        cache_hash_ttl_ms = "cache.hash_ttl": Span { Span { min_ms: 1_000, max_ms: 366 * DAY } } = "6h",
+            Seconds "WINDOW_HASH_TTL_SECONDS";
+        /// The origins whose pages may read.
+        api_cors_origins = "api.cors_origins": OriginList { OriginList } = "[]";
+        /// Readers of `/live` at once.
+        api_live_readers_max = "api.live_readers_max":
+            Count { Count { min: 1, max: 1_000_000, unit: "readers" } } = "1000";
+        /// A reader of `/live` that is so many changes behind is let go.
+        api_live_backlog_max = "api.live_backlog_max":
+            Count { Count { min: 1, max: 1_000_000, unit: "changes" } } = "1024";
+        /// Changes that are kept for readers of `/live` who come back.
+        api_live_replay_max = "api.live_replay_max":
+            Count { Count { min: 1, max: 1_000_000, unit: "changes" } } = "4096";
     }
     "Jobs: what decides the rows" {
         /// Size of the windows of `event_metrics`.
@@ -256,20 +321,6 @@ settings! {
         /// The database.
         redis_db = "redis.db": Count { Count { min: 0, max: 16_383, unit: "" } } = "0",
             Plain "REDIS_DB";
-        /// Windows kept of each kind.
-        redis_windows_kept = "redis.windows_kept": Count { Count { min: 1, max: 100_000, unit: "windows" } } = "120",
-            Plain "WINDOW_RETENTION_COUNT";
-        /// How long the hash of a window lives at most.
-        redis_hash_ttl_ms = "redis.hash_ttl": Span { Span { min_ms: 1_000, max_ms: 366 * DAY } } = "6h",
-            Seconds "WINDOW_HASH_TTL_SECONDS";
-    }
-    "Ports (not used yet)" {
-        /// The storage sink's Prometheus metrics and `/healthz`.
-        metrics_port = "ports.metrics": Port { Port } = "8001",
-            Plain "METRICS_PORT";
-        /// A second port for `/healthz`.
-        health_port = "ports.health": Maybe<Port> { Maybe(Port) } = "unset",
-            Plain "HEALTH_PORT";
     }
 }
 

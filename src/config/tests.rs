@@ -34,8 +34,17 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.time_settings(), TimeSettings::default());
     assert_eq!(config.import_time_settings(), TimeSettings { bound_ms: 600_000, ..TimeSettings::default() });
     assert_eq!((config.worker_threads(), config.tick_ms), (2, 100));
-    assert_eq!((config.metrics_port, config.health_port), (8001, None));
-    assert_eq!((config.redis_windows_kept, config.redis_hash_ttl_ms), (120, 21_600_000));
+    let listeners = [
+        config.ingest_listen,
+        config.api_listen,
+        config.dataflow_listen,
+        config.dataflow_metrics_listen,
+        config.sink_listen,
+    ];
+    let addresses = listeners.map(|at| at.address(config.listen_host).to_string());
+    let expected = [8000, 8080, 8081, 9249, 8001].map(|port| format!("127.0.0.1:{port}"));
+    assert_eq!((addresses, config.sink_health_listen), (expected, None));
+    assert_eq!((config.cache_windows_kept, config.cache_hash_ttl_ms), (120, 21_600_000));
     assert_eq!((config.store_batch_rows, config.topic_partitions), (10_000, 6));
     assert_eq!(config.log_level, LogLevel::Info);
 }
@@ -99,16 +108,16 @@ fn every_name_of_the_contract_is_honoured() {
         ("REDIS_HOST", "r", "redis.host", "r"),
         ("REDIS_PORT", "6380", "redis.port", "6380"),
         ("REDIS_DB", "1", "redis.db", "1"),
-        ("WINDOW_RETENTION_COUNT", "60", "redis.windows_kept", "60"),
-        ("WINDOW_HASH_TTL_SECONDS", "60", "redis.hash_ttl", "1m"),
+        ("WINDOW_RETENTION_COUNT", "60", "cache.windows_kept", "60"),
+        ("WINDOW_HASH_TTL_SECONDS", "60", "cache.hash_ttl", "1m"),
         ("APP_LOG_LEVEL", "WARNING", "log_level", "warn"),
         ("KAFKA_TOPIC_EVENT_METRICS", "em", "topics.event_metrics", "em"),
         ("KAFKA_TOPIC_SESSION_METRICS", "sm", "topics.session_metrics", "sm"),
         ("KAFKA_TOPIC_PERFORMANCE_METRICS", "pm", "topics.performance_metrics", "pm"),
         ("KAFKA_TOPIC_PARTITIONS", "12", "topics.partitions", "12"),
         ("PROCESSING_KAFKA_SCAN_STARTUP_MODE", "latest-offset", "topics.startup_mode", "latest-offset"),
-        ("METRICS_PORT", "8002", "ports.metrics", "8002"),
-        ("HEALTH_PORT", "8003", "ports.health", "8003"),
+        ("METRICS_PORT", "8002", "sink.listen", "8002"),
+        ("HEALTH_PORT", "8003", "sink.health_listen", "8003"),
     ];
     let mut inputs = Inputs::default();
     for (name, value, _, _) in variables {
@@ -128,6 +137,26 @@ fn every_name_of_the_contract_is_honoured() {
     assert_eq!(declared, variables.len(), "no name goes untested");
     assert!(loaded.notices.is_empty(), "{:?}", loaded.notices);
     assert_eq!(loaded.config.clickhouse_password.reveal(), "secret");
+}
+
+#[test]
+fn a_listener_takes_a_port_or_an_address_and_a_port() {
+    let at = |value: &str| {
+        let flags = vec![flag("--ingest-listen", "ingest.listen", value), flag("--set", "listen_host", "::")];
+        let config = Inputs { flags, ..Inputs::default() }.resolve().map_err(|error| error.to_string())?;
+        Ok::<_, String>(config.config.ingest_listen.address(config.config.listen_host).to_string())
+    };
+    assert_eq!(at("8000").as_deref(), Ok("[::]:8000"));
+    assert_eq!(at("0").as_deref(), Ok("[::]:0"));
+    assert_eq!(at("0.0.0.0:80").as_deref(), Ok("0.0.0.0:80"));
+    assert_eq!(at("localhost:80").as_deref(), Ok("127.0.0.1:80"));
+    for wrong in ["65536", "-1", "example.com:80", "127.0.0.1", ""] {
+        let error = at(wrong).expect_err(wrong);
+        assert!(
+            error.starts_with(&format!("--ingest-listen = {wrong:?}: ingest.listen takes a port")),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -278,6 +307,8 @@ fn the_configuration_as_a_file_reads_back_to_the_same() {
     inputs.flags.push(flag("--set", "data_dir", "a \"quoted\\path\""));
     inputs.flags.push(flag("--set", "log.retention", "unset"));
     inputs.flags.push(flag("--set", "jobs.allowed_event_types", "b, a,b"));
+    inputs.flags.push(flag("--set", "ingest.cors_origins", "https://a.example, http://b.example:81"));
+    inputs.flags.push(flag("--set", "sink.listen", "0.0.0.0:1"));
     let loaded = resolve(&inputs);
     assert_eq!(loaded.config.session_end, SessionEnd::WindowEnd);
     assert_eq!(loaded.config.allowed_event_types, ["b", "a"]);
