@@ -9,3 +9,4 @@ pub mod config;
 pub mod exit;
 pub mod import;
 pub mod logging;
+mod print;
