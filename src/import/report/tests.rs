@@ -1,8 +1,6 @@
 //! The report, word for word.
 
-use tidegate_model::EventTime;
-
-use tidegate_model::Counts;
+use tidegate_model::{Counts, EventTime};
 
 use super::*;
 use crate::import::access_log::LineError;
