@@ -50,7 +50,9 @@ impl Client {
     /// Posts JSON.
     pub(crate) fn post(&mut self, path: &str, body: &str) -> std::io::Result<Answer> {
         let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        );
         self.ask(&format!("{head}{body}"))
     }
 

@@ -37,13 +37,20 @@ pub(crate) fn up(dir: &Path, data_dir: &str) -> Command {
 
 /// Windows of two and four seconds, a gap of two, and little to wait for.
 pub(crate) const SHORT: [&str; 14] = [
-    "--set", "jobs.event_window=2s",
-    "--set", "jobs.performance_window=4s",
-    "--set", "jobs.session_window=4s",
-    "--set", "jobs.session_gap=2s",
-    "--set", "time.watermark_bound=500ms",
-    "--set", "time.idle_timeout=500ms",
-    "--set", "time.quiet_journal=100ms",
+    "--set",
+    "jobs.event_window=2s",
+    "--set",
+    "jobs.performance_window=4s",
+    "--set",
+    "jobs.session_window=4s",
+    "--set",
+    "jobs.session_gap=2s",
+    "--set",
+    "time.watermark_bound=500ms",
+    "--set",
+    "time.idle_timeout=500ms",
+    "--set",
+    "time.quiet_journal=100ms",
 ];
 
 impl Service {
