@@ -190,7 +190,7 @@ pub fn ledger_table(ledger: &Ledger) -> String {
 }
 
 /// A number with a comma between every three digits.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
