@@ -11,3 +11,4 @@ pub mod exit;
 pub mod import;
 pub mod load;
 pub mod logging;
+mod print;

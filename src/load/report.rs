@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Latency, TruthRow};
 use crate::client::FailureKind;
-use crate::import::report::grouped;
+use crate::print::grouped;
 
 /// Everything that was counted. `sent` is the sum of `acknowledged`, `refused`, `failed` and `unanswered`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
