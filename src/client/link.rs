@@ -122,7 +122,11 @@ fn seconds(value: &HeaderValue) -> Option<Duration> {
 
 /// What hyper's error means for a request that was written, or may have been.
 fn failure(error: &hyper::Error) -> Failure {
-    if error.is_parse() { Failure::NotHttp { reason: words(error) } } else { Failure::Lost { reason: words(error) } }
+    if error.is_parse() {
+        Failure::NotHttp { reason: words(error) }
+    } else {
+        Failure::Lost { reason: words(error) }
+    }
 }
 
 /// An error and its causes, in one line.

@@ -209,7 +209,10 @@ mod tests {
     #[test]
     fn programs_read_an_object() {
         let json: serde_json::Value = serde_json::from_str(&totals().to_json()).expect("JSON");
-        assert_eq!((&json["sent"], &json["unsent"], &json["statuses"]["503"]), (&9_990.into(), &10.into(), &60.into()));
+        assert_eq!(
+            (&json["sent"], &json["unsent"], &json["statuses"]["503"]),
+            (&9_990.into(), &10.into(), &60.into())
+        );
         assert_eq!((&json["failures"]["timeout"], &json["reached_per_second"]), (&10.into(), &990.0.into()));
     }
 

@@ -265,7 +265,8 @@ fn topics_are_kept_each_for_its_own_readers_and_time() {
     let now = Arc::new(std::sync::atomic::AtomicI64::new(1_000));
     let clock = Arc::clone(&now);
     let clock = Arc::new(move || EventTime::from_millis(clock.load(std::sync::atomic::Ordering::Relaxed)));
-    let log = EmbeddedLog::open_with(dir.path(), options(1), Arc::new(Disk), clock).expect("it opens");
+    let log =
+        EmbeddedLog::open_with(dir.path(), options(1), Arc::new(Disk::default()), clock).expect("it opens");
     let (mut writer, mut rows) = (log.journal(), log.row_reader().expect("it opens"));
     let generation = writer.recover().expect("it recovers").generation;
     let row = |topic: &str, epoch| crate::RowRecord { topic: topic.into(), ..journal::row(epoch, "a") };
