@@ -120,15 +120,22 @@ pub fn markdown() -> String {
 
 /// Sections of a TOML file, in order; `write` prints one setting.
 fn file(effective: &[Effective], write: impl Fn(&mut String, &Effective)) -> String {
-    let mut text = String::new();
-    let mut section = "";
-    for e in effective {
-        let own = e.setting.key.split_once('.').map_or("", |(own, _)| own);
-        if own != section {
-            section = own;
-            let _ = writeln!(text, "\n[{own}]");
+    let section_of = |e: &Effective| e.setting.key.split_once('.').map_or("", |(own, _)| own);
+    // A section of the file is written once, however the settings are sorted for people.
+    let mut sections = vec![""];
+    for own in effective.iter().map(section_of) {
+        if !sections.contains(&own) {
+            sections.push(own);
         }
-        write(&mut text, e);
+    }
+    let mut text = String::new();
+    for section in sections {
+        if !section.is_empty() {
+            let _ = writeln!(text, "\n[{section}]");
+        }
+        for e in effective.iter().filter(|e| section_of(e) == section) {
+            write(&mut text, e);
+        }
     }
     text
 }
