@@ -54,6 +54,11 @@ pub struct OpenState {
 }
 
 impl OpenState {
+    /// What all jobs hold together.
+    pub fn total(&self) -> OpenCounts {
+        self.jobs.values().fold(OpenCounts::default(), |total, counts| total + *counts)
+    }
+
     /// Takes a change in.
     pub(crate) fn change(&mut self, job: Cow<'static, str>, change: OpenCounts) {
         let counts = self.jobs.entry(job).or_default();
@@ -95,6 +100,9 @@ mod tests {
             }
         }
         assert_eq!(state.jobs["a"].windows, 1);
+        let sessions = OpenCounts { sessions: 2, ..OpenCounts::default() };
+        state.change(Cow::Borrowed("b"), sessions);
+        assert_eq!(state.total(), OpenCounts { windows: 1, sessions: 2, users: 0 });
         assert!(reporters[0].report(reporters[0].reported).is_none(), "nothing changed");
     }
 }

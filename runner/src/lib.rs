@@ -20,7 +20,7 @@ pub mod web;
 pub use clock::{Clock, Entropy};
 pub use config::{RunnerConfig, Topics};
 pub use error::RunError;
-pub use observer::Observer;
+pub use observer::{CommitFacts, EpochFacts, Observer};
 pub use pace::{Cut, Cuts, Script, Stop};
 pub use recovery::{Recovery, recover};
 pub use run::{DrainLimits, Drained, Parts, Running, start};

@@ -10,6 +10,7 @@ use prometheus_client::encoding::{
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
+use tidegate_dataflow::open::OpenCounts;
 use tidegate_dataflow::survey::{Holder, Standing};
 use tidegate_model::{EventTime, Ledger, PartitionId};
 
@@ -130,9 +131,8 @@ fn of_open(page: &mut Page<'_>, newest: &Newest) -> fmt::Result {
     let jobs = &newest.open.jobs;
     let windows = jobs.iter().map(|(job, counts)| (job.as_ref(), counts.windows));
     page.gauges("tidegate_open_windows", "Windows whose row is not final, by job", "job", windows)?;
-    let sessions: i64 = jobs.values().map(|counts| counts.sessions).sum();
+    let OpenCounts { sessions, users, .. } = newest.open.total();
     page.gauge("tidegate_open_sessions", "Sessions that are not closed", &sessions)?;
-    let users: i64 = jobs.values().map(|counts| counts.users).sum();
     page.gauge("tidegate_open_users", "Users held for windows, each window and type by itself", &users)
 }
 

@@ -66,3 +66,9 @@ pub trait Observer: Send + 'static {
 impl Observer for () {
     fn committed(&mut self, _: &CommitFacts<'_>) {}
 }
+
+impl<F: FnMut(&CommitFacts<'_>) + Send + 'static> Observer for F {
+    fn committed(&mut self, commit: &CommitFacts<'_>) {
+        self(commit);
+    }
+}
