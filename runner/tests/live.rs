@@ -47,7 +47,7 @@ fn open_with(dir: &Path, workers: usize, clock_ms: i64, script: Script) -> Deplo
     let clock = Hand(Arc::new(AtomicI64::new(clock_ms)));
     let log_clock = clock.clone();
     let options = Options { partitions: 3, ..Options::default() };
-    let files = Arc::new(tidegate_log::embedded::files::Disk);
+    let files = Arc::new(tidegate_log::embedded::files::Disk::default());
     let log = EmbeddedLog::open_with(dir, options, files, Arc::new(move || log_clock.now())).expect("opens");
     let mut journal = log.journal();
     let recovered = journal.recover().expect("reads");

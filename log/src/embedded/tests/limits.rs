@@ -11,10 +11,10 @@ use tidegate_model::{EventTime, Offset, PartitionId};
 use super::options;
 use crate::conformance::{binding, event, journal, read_from};
 use crate::embedded::events::{Events, Step};
-use crate::embedded::files::Disk;
 use crate::embedded::files::memory::{Fail, MemoryFiles};
+use crate::embedded::files::{Disk, Files as _};
 use crate::embedded::reader::EmbeddedReader;
-use crate::embedded::{EmbeddedAppender, EmbeddedLog, Needed, Options, Receipt};
+use crate::embedded::{EmbeddedAppender, EmbeddedLog, Needed, NeededRows, Options, Receipt};
 use crate::event::{AppendError, EventReader, NewEvent, ReadError};
 use crate::journal::{Commit, Journal};
 use crate::rows::RowReader;
@@ -126,6 +126,36 @@ fn a_full_disk_is_an_error_to_the_caller_and_heals() {
 }
 
 #[test]
+fn a_log_that_refuses_says_so_until_the_disk_has_healed_without_an_append() {
+    let mut bench = bench(&options(1));
+    bench.append(10).expect("there is room");
+    assert!(bench.events.shared.refusing().is_none());
+    bench.files.fail(Fail::From(0), ErrorKind::StorageFull);
+    bench.append(10).expect_err("the disk is full");
+    let refusing = |bench: &Bench| bench.events.shared.refusing().map(|error| error.to_string());
+    assert!(refusing(&bench).is_some(), "it says nothing");
+    assert_eq!(bench.events.driver.step(), Step::Idle { needs_repair: true });
+    assert!(refusing(&bench).is_some(), "a full disk heals by itself");
+    bench.files.heal();
+    assert_eq!(bench.events.driver.step(), Step::Idle { needs_repair: false });
+    assert_eq!(refusing(&bench), None);
+    assert_eq!(bench.files.list(Path::new("data")).expect("a directory"), ["format"], "the probe is gone");
+    assert_eq!(bench.append(10).expect("there is room again"), Offset(1));
+}
+
+#[test]
+fn a_log_that_is_full_says_so_until_there_is_room() {
+    let mut bench = bench(&Options { total_bytes_max: 100_000, ..options(1) });
+    while bench.append(10_000).is_ok() {}
+    assert!(matches!(bench.events.shared.refusing(), Some(AppendError::LogFull { .. })));
+    assert_eq!(bench.events.driver.step(), Step::Idle { needs_repair: true });
+    let used = bench.events.shared.used_bytes.swap(0, std::sync::atomic::Ordering::AcqRel);
+    assert!(used > 80_000, "{used}");
+    assert_eq!(bench.events.driver.step(), Step::Idle { needs_repair: false });
+    assert!(bench.events.shared.refusing().is_none());
+}
+
+#[test]
 fn a_closed_log_refuses_and_still_writes_what_waits() {
     let dir = TempDir::new().expect("a temporary directory");
     let log = super::open(dir.path(), 1);
@@ -164,7 +194,7 @@ fn a_full_log_refuses_until_retention_finds_something_to_remove() {
     assert_eq!(nothing.segments, 0, "all of it is needed");
     assert!(appender.append_blocking(vec![event(0, &value)]).is_err());
     let events_from = BTreeMap::from([(P0, Offset(stored))]);
-    let needed = Needed { events_from, sinks: Vec::new() };
+    let needed = Needed { events_from, ..Needed::default() };
     let retained = log.retain(&needed).expect("it removes");
     assert!(retained.segments > 0 && retained.bytes > 0);
     appender.append_blocking(vec![event(0, &value)]).expect("there is room again");
@@ -185,7 +215,8 @@ fn rows_go_when_they_are_old_and_every_sink_has_them() {
     let clock = Arc::clone(&now);
     let clock = Arc::new(move || EventTime::from_millis(clock.load(std::sync::atomic::Ordering::Relaxed)));
     let options = Options { retention_ms: Some(100), ..options(1) };
-    let log = EmbeddedLog::open_with(dir.path(), options, Arc::new(Disk), clock).expect("it opens");
+    let log =
+        EmbeddedLog::open_with(dir.path(), options, Arc::new(Disk::default()), clock).expect("it opens");
     let (mut writer, mut rows) = (log.journal(), log.row_reader().expect("it opens"));
     let generation = writer.recover().expect("it recovers").generation;
     for epoch in 1..=3 {
@@ -200,9 +231,11 @@ fn rows_go_when_they_are_old_and_every_sink_has_them() {
     let retain = |at: i64, sinks: &[&str]| {
         now.store(at, std::sync::atomic::Ordering::Relaxed);
         let sinks = sinks.iter().map(|sink| (*sink).to_owned()).collect();
-        log.retain(&Needed { events_from: BTreeMap::new(), sinks }).expect("it looks").rows
+        let rows = BTreeMap::from([(topic.to_owned(), NeededRows { sinks, keep_ms: None })]);
+        log.retain(&Needed { rows, ..Needed::default() }).expect("it looks").rows
     };
-    assert_eq!(retain(10_000, &[]), 0, "nobody says who needs them");
+    now.store(10_000, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(log.retain(&Needed::default()).expect("it looks").rows, 0, "nobody says who needs them");
     assert_eq!(retain(10_000, &["tables"]), 0, "nothing is acknowledged");
     rows.acknowledge("tables", topic, P0, Offset(5)).expect("it is noted");
     assert_eq!(retain(10_000, &["tables", "cache"]), 0, "the other sink has nothing yet");
@@ -223,4 +256,49 @@ fn rows_go_when_they_are_old_and_every_sink_has_them() {
     writer.commit(&commit).expect("it commits");
     let next = rows.read(topic, P0, Offset(6), 10, &mut |_| ()).expect("offsets are not used again");
     assert_eq!(next, Offset(7));
+}
+
+/// What a topic keeps is its own matter: who reads it, and for how long, also when nothing else ever goes.
+#[test]
+fn topics_are_kept_each_for_its_own_readers_and_time() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let now = Arc::new(std::sync::atomic::AtomicI64::new(1_000));
+    let clock = Arc::clone(&now);
+    let clock = Arc::new(move || EventTime::from_millis(clock.load(std::sync::atomic::Ordering::Relaxed)));
+    let log =
+        EmbeddedLog::open_with(dir.path(), options(1), Arc::new(Disk::default()), clock).expect("it opens");
+    let (mut writer, mut rows) = (log.journal(), log.row_reader().expect("it opens"));
+    let generation = writer.recover().expect("it recovers").generation;
+    let row = |topic: &str, epoch| crate::RowRecord { topic: topic.into(), ..journal::row(epoch, "a") };
+    // More than one transaction removes.
+    let live = || (0..5_000).map(|_| row("live_metrics", 1));
+    let bindings = vec![binding(1, generation)];
+    let commit = Commit { bindings, rows: live().chain([row("event_metrics", 1)]).collect() };
+    writer.commit(&commit).expect("it commits");
+    now.store(2_000, std::sync::atomic::Ordering::Relaxed);
+    let commit = Commit { bindings: vec![binding(2, generation)], rows: vec![row("live_metrics", 2)] };
+    writer.commit(&commit).expect("it commits");
+
+    let needed = |sinks: &[&str], keep_ms| {
+        let sinks: Vec<String> = sinks.iter().map(|sink| (*sink).to_owned()).collect();
+        let tables = NeededRows { sinks: vec!["tables".to_owned()], keep_ms: None };
+        let live = NeededRows { sinks, keep_ms };
+        let rows = [("event_metrics".to_owned(), tables), ("live_metrics".to_owned(), live)];
+        Needed { rows: rows.into(), ..Needed::default() }
+    };
+    let retain = |at: i64, needed: Needed| {
+        now.store(at, std::sync::atomic::Ordering::Relaxed);
+        log.retain(&needed).expect("it looks").rows
+    };
+    for topic in ["event_metrics", "live_metrics"] {
+        rows.acknowledge("tables", topic, P0, Offset(1)).expect("it is noted");
+    }
+    assert_eq!(retain(9_000, needed(&["cache"], Some(100))), 0, "the cache has acknowledged nothing");
+    rows.acknowledge("cache", "live_metrics", P0, Offset(5_001)).expect("it is noted");
+    assert_eq!(retain(9_000, needed(&["cache"], None)), 0, "no age is set");
+    assert_eq!(retain(1_100, needed(&["cache"], Some(100))), 0, "not old enough");
+    assert_eq!(retain(1_101, needed(&["cache"], Some(100))), 5_000, "the first epoch is");
+    assert_eq!(retain(9_000, needed(&[], Some(0))), 1, "nobody reads it");
+    let next = rows.read("event_metrics", P0, Offset(0), 10, &mut |_| ()).expect("it is kept");
+    assert_eq!(next, Offset(1));
 }
