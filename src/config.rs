@@ -22,5 +22,5 @@ mod tests;
 
 pub use kind::{Hidden, InputFormat, ListenAt, LogLevel, StartupMode, TimeMode};
 pub use layers::{ConfigError, Effective, Fault, Flag, Inputs, Loaded, Source};
-pub(crate) use quantity::show_span;
+pub(crate) use quantity::{parse_span, show_span};
 pub use table::{Config, SETTINGS, Section, Setting};
