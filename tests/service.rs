@@ -255,7 +255,7 @@ fn a_port_in_use_is_named_with_its_flag() {
         let mut command = tidegate(dir.path());
         command.args(["up", "--data-dir", "data", flag, &port]);
         command.args(others.iter().flat_map(|other| [*other, "0"]));
-        command.args(["--set", "dataflow.metrics_listen=0", "--set", "sink.listen=0"]);
+        command.args(["--metrics-listen", "0", "--sink-listen", "0"]);
         let ran = run(&mut command);
         assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
         let address = format!("cannot listen on 127.0.0.1:{port}: ");

@@ -27,6 +27,18 @@ such in its ledger. Use it for what has just happened; history belongs into a da
 An instance that says when to come again (503 with Retry-After) is asked again. When no answer comes, the event may have \
 been counted: the import ends and says from which line to go on.";
 
+const AFTER_DEMO: &str = "\
+Windows of 5 and 10 seconds, sessions that end after 10 seconds of silence, events up to 2 seconds out of order; \
+some devices were offline and send later still, which corrects rows that were already written. Ctrl-C stops the \
+traffic, drains, commits and prints the ledger.";
+
+const AFTER_UP: &str = "\
+Examples:
+  tidegate up --data-dir /var/lib/tidegate
+  tidegate up --ingest-listen 0.0.0.0:8000 --set ingest.cors_origins=https://shop.example
+
+SIGINT or SIGTERM stops the intake, drains, commits and ends with 0, within `shutdown_deadline`; a second one ends at once.";
+
 const AFTER_QUERY: &str = "\
 Examples:
   tidegate query \"SELECT * FROM event_metrics ORDER BY window_start DESC LIMIT 10\"
@@ -65,6 +77,12 @@ pub struct Cli {
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Shows the whole pipeline at work, with traffic of its own, in a directory that goes away again
+    #[command(after_help = AFTER_DEMO)]
+    Demo(DemoArgs),
+    /// Runs the whole pipeline in this process: events in over HTTP, windows out over HTTP and SQL
+    #[command(after_help = AFTER_UP)]
+    Up(UpArgs),
     /// Turns access logs or JSON Lines into windows and sessions, by event time
     #[command(after_long_help = AFTER_LONG_IMPORT)]
     Import(ImportArgs),
@@ -83,6 +101,71 @@ pub enum Command {
     Config(ConfigArgs),
     /// Prints a completion script for a shell
     Completions(CompletionsArgs),
+}
+
+/// Where the service listens.
+#[derive(Debug, Args)]
+pub struct Listen {
+    /// Where events come in: a port, or an address and a port; 0 takes any free port [default: 8000]
+    #[arg(long, value_name = "ADDRESS")]
+    ingest_listen: Option<String>,
+
+    /// Where the cache is read [default: 8080]
+    #[arg(long, value_name = "ADDRESS")]
+    api_listen: Option<String>,
+
+    /// Where the dataflow says how it is [default: 8081]
+    #[arg(long, value_name = "ADDRESS")]
+    dataflow_listen: Option<String>,
+
+    /// The dataflow's Prometheus metrics [default: 9249]
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<String>,
+
+    /// The sinks' Prometheus metrics and health [default: 8001]
+    #[arg(long, value_name = "ADDRESS")]
+    sink_listen: Option<String>,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Events a second
+    #[arg(long, default_value_t = 500.0, value_name = "EVENTS")]
+    pub rate: f64,
+
+    /// Users that there are
+    #[arg(long, default_value_t = 2_000, value_name = "USERS")]
+    pub users: u64,
+
+    /// What the traffic is made from: the same seed gives the same events
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    pub seed: u64,
+
+    /// End by itself after so long, such as 30s; without it, on Ctrl-C
+    #[arg(long, value_name = "DURATION")]
+    pub duration: Option<String>,
+
+    #[command(flatten)]
+    pub listen: Listen,
+
+    /// Worker threads; the rows do not depend on it [default: 2]
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+}
+
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    #[command(flatten)]
+    data_dir: DataDir,
+
+    #[command(flatten)]
+    listen: Listen,
+
+    /// Worker threads; the rows do not depend on it [default: 2]
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
 }
 
 /// Where everything lies.
@@ -235,6 +318,15 @@ impl Cli {
         }
         flags.add("--log-level", "log_level", self.log_level.as_ref());
         match &self.command {
+            Command::Demo(args) => {
+                args.listen.add_to(&mut flags);
+                flags.add("--workers", "workers", args.workers.as_ref());
+            }
+            Command::Up(args) => {
+                args.data_dir.add_to(&mut flags);
+                args.listen.add_to(&mut flags);
+                flags.add("--workers", "workers", args.workers.as_ref());
+            }
             Command::Import(args) => args.add_to(&mut flags),
             Command::Query(args) => args.data_dir.add_to(&mut flags),
             Command::Ledger(args) => args.data_dir.add_to(&mut flags),
@@ -255,6 +347,16 @@ impl Flags {
 
     fn add_switch(&mut self, name: &str, key: &str, is_on: bool) {
         self.add(name, key, is_on.then(|| "true".to_owned()).as_ref());
+    }
+}
+
+impl Listen {
+    fn add_to(&self, flags: &mut Flags) {
+        flags.add("--ingest-listen", "ingest.listen", self.ingest_listen.as_ref());
+        flags.add("--api-listen", "api.listen", self.api_listen.as_ref());
+        flags.add("--dataflow-listen", "dataflow.listen", self.dataflow_listen.as_ref());
+        flags.add("--metrics-listen", "dataflow.metrics_listen", self.metrics_listen.as_ref());
+        flags.add("--sink-listen", "sink.listen", self.sink_listen.as_ref());
     }
 }
 

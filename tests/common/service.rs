@@ -31,7 +31,7 @@ pub(crate) struct Ended {
 pub(crate) fn up(dir: &Path, data_dir: &str) -> Command {
     let mut command = tidegate(dir);
     command.args(["up", "--data-dir", data_dir, "--ingest-listen", "0", "--api-listen", "0"]);
-    command.args(["--dataflow-listen", "0", "--set", "dataflow.metrics_listen=0", "--set", "sink.listen=0"]);
+    command.args(["--dataflow-listen", "0", "--metrics-listen", "0", "--sink-listen", "0"]);
     command
 }
 
