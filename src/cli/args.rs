@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Flag;
-pub use http::{HealthcheckArgs, LoadArgs};
+pub use http::{HealthcheckArgs, LoadArgs, LoadFormat};
 
 const AFTER_LONG_IMPORT: &str = "\
 Examples:

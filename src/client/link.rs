@@ -21,11 +21,13 @@ use super::{ANSWER_BYTES_MAX, Answer, Failure, Target};
 
 const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
 
+type Http = Connection<TokioIo<TcpStream>, Full<Bytes>>;
+
 /// A connection and what sends over it.
 pub(super) struct Link {
     sender: SendRequest<Full<Bytes>>,
     /// After its end it is never polled again, and everything that waits for it is told.
-    connection: Pin<Box<Fuse<Connection<TokioIo<TcpStream>, Full<Bytes>>>>>,
+    connection: Pin<Box<Fuse<Http>>>,
 }
 
 /// How an exchange ended without an answer.
@@ -122,7 +124,11 @@ fn seconds(value: &HeaderValue) -> Option<Duration> {
 
 /// What hyper's error means for a request that was written, or may have been.
 fn failure(error: &hyper::Error) -> Failure {
-    if error.is_parse() { Failure::NotHttp { reason: words(error) } } else { Failure::Lost { reason: words(error) } }
+    if error.is_parse() {
+        Failure::NotHttp { reason: words(error) }
+    } else {
+        Failure::Lost { reason: words(error) }
+    }
 }
 
 /// An error and its causes, in one line.

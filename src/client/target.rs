@@ -57,8 +57,7 @@ impl Target {
     /// # Errors
     /// When it is no `http://` URL.
     pub fn parse(text: &str, path: &str) -> Result<Self, TargetError> {
-        let invalid =
-            |reason: String| TargetError::Invalid { text: text.to_owned(), reason };
+        let invalid = |reason: String| TargetError::Invalid { text: text.to_owned(), reason };
         let mut url = match Url::parse(text) {
             Ok(url) => url,
             // "127.0.0.1:8000" is not even relative to anything.
@@ -87,9 +86,9 @@ impl Target {
         let port = url.port_or_known_default().ok_or_else(|| invalid("it names no port".to_owned()))?;
         let authority = HeaderValue::from_str(url.authority()).map_err(|error| invalid(error.to_string()))?;
         let query = url.query().map_or(String::new(), |query| format!("?{query}"));
-        let path = format!("{}{query}", url.path()).parse().map_err(|error: hyper::http::uri::InvalidUri| {
-            invalid(error.to_string())
-        })?;
+        let path = format!("{}{query}", url.path())
+            .parse()
+            .map_err(|error: hyper::http::uri::InvalidUri| invalid(error.to_string()))?;
         Ok(Self { url, host, port, authority, path })
     }
 
@@ -136,7 +135,10 @@ mod tests {
         }
         let target = Target::parse("http://[::1]:8000/other?a=b#c", "/track").expect("a target");
         assert_eq!((target.host(), target.port()), ("::1", 8000));
-        assert_eq!((target.authority(), target.path()), (&HeaderValue::from_static("[::1]:8000"), &Uri::from_static("/other?a=b")));
+        assert_eq!(
+            (target.authority(), target.path()),
+            (&HeaderValue::from_static("[::1]:8000"), &Uri::from_static("/other?a=b"))
+        );
         assert_eq!(Target::parse("http://example.com", "/").expect("a target").port(), 80);
     }
 

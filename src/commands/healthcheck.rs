@@ -17,7 +17,11 @@ const PATH: &str = "/v1/readyz";
 /// Characters of an answer that are shown.
 const EXCERPT_CHARS_MAX: usize = 300;
 
-pub(crate) fn run(args: &HealthcheckArgs, config: &Config, out: &mut dyn Write) -> Result<Exit, CommandError> {
+pub(crate) fn run(
+    args: &HealthcheckArgs,
+    config: &Config,
+    out: &mut dyn Write,
+) -> Result<Exit, CommandError> {
     // A URL that was given is meant as it is.
     let path = if args.url.is_some() { "/" } else { PATH };
     let target = Arc::new(target(args.url.as_deref(), config, path)?);

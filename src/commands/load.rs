@@ -67,7 +67,8 @@ pub(super) fn target(url: Option<&str>, config: &Config, path: &str) -> Result<T
 /// Finds out whether anybody listens there, before anything is sent.
 pub(super) async fn find(target: &Arc<Target>, timeout: Duration) -> Result<(), CommandError> {
     Client::new(target.clone(), timeout).connect().await.map_err(|failure| {
-        let text = format!("nothing was sent to {target}: {failure}; is an instance running there (tidegate up)?");
+        let text =
+            format!("nothing was sent to {target}: {failure}; is an instance running there (tidegate up)?");
         CommandError::new(Exit::Failure, text)
     })
 }

@@ -74,7 +74,10 @@ mod tests {
         let found = latencies.read();
         let near = |found: f64, expected: f64| (found - expected).abs() <= expected / 500.0;
         assert_eq!(found.count, 1_000);
-        assert!(near(found.min_ms, 1.0) && near(found.p50_ms, 500.0) && near(found.p90_ms, 900.0), "{found:?}");
+        assert!(
+            near(found.min_ms, 1.0) && near(found.p50_ms, 500.0) && near(found.p90_ms, 900.0),
+            "{found:?}"
+        );
         assert!(near(found.p99_ms, 990.0) && near(found.p999_ms, 999.0), "{found:?}");
         assert!(near(found.max_ms, 1_000.0), "{found:?}");
         latencies.clear();

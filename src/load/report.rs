@@ -14,7 +14,7 @@ use crate::print::grouped;
 pub struct Totals {
     /// The rate that was asked for; `None` for the rate `max`.
     pub asked_per_second: Option<f64>,
-    /// From when the first request was due to when the last one was over.
+    /// From when the first request was due to when nothing more was, and the last one was over.
     pub elapsed_seconds: f64,
     /// Whether the run was told to stop before its time.
     pub is_interrupted: bool,
@@ -209,7 +209,10 @@ mod tests {
     #[test]
     fn programs_read_an_object() {
         let json: serde_json::Value = serde_json::from_str(&totals().to_json()).expect("JSON");
-        assert_eq!((&json["sent"], &json["unsent"], &json["statuses"]["503"]), (&9_990.into(), &10.into(), &60.into()));
+        assert_eq!(
+            (&json["sent"], &json["unsent"], &json["statuses"]["503"]),
+            (&9_990.into(), &10.into(), &60.into())
+        );
         assert_eq!((&json["failures"]["timeout"], &json["reached_per_second"]), (&10.into(), &990.0.into()));
     }
 

@@ -1,5 +1,6 @@
 //! What a load looks like while it runs: one line on a terminal, nothing elsewhere.
 
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -21,8 +22,10 @@ impl Line {
         } else {
             ProgressDrawTarget::hidden()
         };
-        let template = if duration.is_some() { "{bar:20} {percent:>3} %  {msg}" } else { "{spinner} {elapsed}  {msg}" };
-        let style = ProgressStyle::with_template(template).expect("the template is a constant that a test draws");
+        let template =
+            if duration.is_some() { "{bar:20} {percent:>3} %  {msg}" } else { "{spinner} {elapsed}  {msg}" };
+        let style =
+            ProgressStyle::with_template(template).expect("the template is a constant that a test draws");
         Self { bar: ProgressBar::with_draw_target(duration.map(millis), target).with_style(style) }
     }
 
@@ -57,7 +60,7 @@ fn words(now: &Snapshot) -> String {
         (waiting, "waiting for a connection"),
     ] {
         if count > 0 {
-            text.push_str(&format!("  {} {what}", grouped(count)));
+            let _ = write!(text, "  {} {what}", grouped(count));
         }
     }
     text

@@ -55,7 +55,8 @@ fn the_share_of_late_events_is_kept_from_the_beginning() {
 
 #[test]
 fn late_events_come_in_bursts_of_one_device_oldest_first() {
-    let config = TrafficConfig { disorder_ms: 100, late: 0.1, late_ms_max: 120_000, ..TrafficConfig::default() };
+    let config =
+        TrafficConfig { disorder_ms: 100, late: 0.1, late_ms_max: 120_000, ..TrafficConfig::default() };
     let planned = some(&config);
     let bursts: Vec<&[Planned]> = planned
         .chunk_by(|a, b| a.is_late && b.is_late && a.act.user == b.act.user)
