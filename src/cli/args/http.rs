@@ -15,12 +15,12 @@ Examples:
   tidegate load --rate max --connections 256               as fast as the answers come
   tidegate load --disorder 5s --late 0.02 --late-max 10m   out of order, and some of it minutes late
 
-Request i is due at start + i/rate, whatever became of those before it, and its latency counts from then: an instance \\
-that stalls is charged for every request that it kept waiting. Requests that are due while all connections are busy wait, \\
+Request i is due at start + i/rate, whatever became of those before it, and its latency counts from then: an instance \
+that stalls is charged for every request that it kept waiting. Requests that are due while all connections are busy wait, \
 and their waiting counts too. Nothing is sent twice: a request without an answer may have been counted.
 
-Equal --seed, --users, --disorder, --late and --late-max give equal events in equal order, at any rate; only their times \\
-are those of the run. Ends with 0 when everything that was due was acknowledged, else with 1; Ctrl-C ends the run and \\
+Equal --seed, --users, --disorder, --late and --late-max give equal events in equal order, at any rate; only their times \
+are those of the run. Ends with 0 when everything that was due was acknowledged, else with 1; Ctrl-C ends the run and \
 prints the report. docs/load.md says how to read it.";
 
 /// Arguments of `load`.
