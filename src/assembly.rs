@@ -1,6 +1,7 @@
 //! The whole pipeline on one machine: the embedded log, the runner, and the sink of the metric store.
 
 mod sink_thread;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,15 +13,19 @@ use tidegate_log::embedded::{self, EmbeddedJournal, EmbeddedLog};
 use tidegate_log::journal::JournalError;
 use tidegate_model::Schema;
 use tidegate_runner::clock::SystemClock;
+use tidegate_runner::run::DrainLimits;
 use tidegate_runner::status::Progress;
 use tidegate_runner::{
     Clock, Entropy, Parts, Recovery, RunError, RunnerConfig, Running, Script, Topics, recover, start,
 };
-use tidegate_sinks::{METRICS_FILE, OpenError, SqliteStore};
+use tidegate_sinks::{CacheConfig, CacheSink, METRICS_FILE, OpenError, Sink, SqliteSeed, SqliteStore};
 
-use crate::config::Config;
+use crate::config::{Config, size};
 use crate::exit::{CommandError, Exit};
+use crate::service::SinkMetrics;
 use sink_thread::SinkThread;
+use watched::{CacheSteps, StoreSteps};
+pub(crate) use watched::{WatchedCache, Watchers};
 
 /// Opens the data directory for writing; it is to have so many partitions.
 pub(crate) fn open_log(config: &Config, partitions: u32) -> Result<EmbeddedLog, CommandError> {
@@ -66,26 +71,20 @@ pub(crate) struct Recovered {
 /// A pipeline under way.
 pub(crate) struct Pipeline {
     pub(crate) running: Running,
-    sink: SinkThread,
+    sinks: Vec<SinkThread>,
 }
 
 impl Pipeline {
-    /// Starts the runner and the sink on an open log.
+    /// Starts the runner and the sinks on an open log.
     pub(crate) fn start(
         log: &EmbeddedLog,
         config: &Config,
         time: TimeSettings,
         recovered: Recovered,
         script: Script,
+        watchers: Watchers,
     ) -> Result<Self, CommandError> {
-        let failure =
-            |error: Box<dyn std::error::Error + Send + Sync>| CommandError::new(Exit::Failure, error);
-        let store = SqliteStore::open(&Path::new(&config.data_dir).join(METRICS_FILE)).map_err(|error| {
-            let newer = matches!(error, OpenError::NewerFormat { .. });
-            CommandError::new(if newer { Exit::Refused } else { Exit::Failure }, error)
-        })?;
-        let reader = log.row_reader().map_err(|error| failure(error.into()))?;
-        let sink = SinkThread::start(reader, store, sink_config(config), Arc::new(SystemClock))?;
+        let sinks = start_sinks(log, config, watchers.store, watchers.cache)?;
         let parts = Parts {
             config: RunnerConfig {
                 workers: config.worker_threads(),
@@ -93,8 +92,8 @@ impl Pipeline {
                 time,
                 tick_ms: config.tick_ms,
                 epoch_timeout_ms: config.epoch_timeout_ms,
-                in_flight_bytes_max: usize::try_from(config.in_flight_bytes_max).unwrap_or(usize::MAX),
-                provisional_rows_max: usize::try_from(config.provisional_rows_max).unwrap_or(usize::MAX),
+                in_flight_bytes_max: size(config.in_flight_bytes_max),
+                provisional_rows_max: size(config.provisional_rows_max),
                 topics: topics(config),
                 ..RunnerConfig::default()
             },
@@ -103,18 +102,56 @@ impl Pipeline {
             open_reader: || log.reader(),
             script,
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
-            observer: Box::new(()),
+            observer: watchers.observer,
         };
         let running = start(parts).map_err(run_error)?;
-        Ok(Self { running, sink })
+        Ok(Self { running, sinks })
     }
 
     /// Waits until everything that was read is committed, and everything committed is in the tables.
     pub(crate) fn finish(self) -> Result<Progress, CommandError> {
         let ran = self.running.join().map_err(run_error);
-        let stored = self.sink.finish();
-        ran.and_then(|progress| stored.map(|()| progress))
+        finish_sinks(self.sinks, ran)
     }
+
+    /// Ends in order, within `limits`; the intake must have been stopped.
+    pub(crate) fn drain(self, limits: DrainLimits) -> Result<Progress, CommandError> {
+        let ran = self.running.drain(limits).map(|drained| drained.progress).map_err(run_error);
+        finish_sinks(self.sinks, ran)
+    }
+}
+
+/// Waits for every sink, whatever became of the run; its failure is what is told first.
+fn finish_sinks<T>(sinks: Vec<SinkThread>, ran: Result<T, CommandError>) -> Result<T, CommandError> {
+    sinks.iter().for_each(SinkThread::begin_finish);
+    let mut stored = Ok(());
+    for sink in sinks {
+        stored = stored.and(sink.finish());
+    }
+    ran.and_then(|progress| stored.map(|()| progress))
+}
+
+fn start_sinks(
+    log: &EmbeddedLog,
+    config: &Config,
+    metrics: Option<SinkMetrics>,
+    cache: Option<WatchedCache>,
+) -> Result<Vec<SinkThread>, CommandError> {
+    let failure = |error: JournalError| CommandError::new(Exit::Failure, error);
+    let path = Path::new(&config.data_dir).join(METRICS_FILE);
+    // The file is there before the cache begins from it.
+    let store = SqliteStore::open(&path).map_err(|error| {
+        let newer = matches!(error, OpenError::NewerFormat { .. });
+        CommandError::new(if newer { Exit::Refused } else { Exit::Failure }, error)
+    })?;
+    let sink = Sink::new(log.row_reader().map_err(failure)?, store, sink_config(config));
+    let mut threads = vec![SinkThread::start(StoreSteps { sink, metrics }, Arc::new(SystemClock))?];
+    if let Some(watched) = cache {
+        let (reader, seed) = (log.row_reader().map_err(failure)?, SqliteSeed::new(&path));
+        let sink = CacheSink::new(reader, watched.cache.clone(), seed, cache_sink_config(config));
+        threads.push(SinkThread::start(CacheSteps { sink, watched }, Arc::new(SystemClock))?);
+    }
+    Ok(threads)
 }
 
 /// Has a panic on one of the pipeline's own threads end the process at once: the others would wait for it
@@ -133,19 +170,28 @@ pub(crate) fn abort_on_worker_panic() {
 /// How the names of timely's threads begin, and of ours.
 const OWN_THREADS: [&str; 2] = ["timely:", "tidegate-"];
 
-/// Removes from the log what neither recovery nor the metric store needs, as far as age and size want it
-/// gone. Without snapshots recovery needs every event.
-pub(crate) fn tidy(log: &EmbeddedLog, config: &Config) -> Result<(), CommandError> {
-    let store = sink_config(config);
-    let stored = embedded::NeededRows { sinks: vec![store.name], keep_ms: None };
-    let stored = store.topics.iter().map(|topic| (topic.name.to_string(), stored.clone()));
-    // Nobody reads provisional rows here.
-    let live = embedded::NeededRows { sinks: Vec::new(), keep_ms: Some(0) };
-    let rows = stored.chain([(config.topic_live_metrics.clone(), live)]).collect();
+/// Removes from the log what neither recovery nor a sink needs, as far as age and size want it gone.
+/// Without snapshots recovery needs every event. `has_cache` says whether a cache reads rows beside the
+/// metric store.
+pub(crate) fn tidy(log: &EmbeddedLog, config: &Config, has_cache: bool) -> Result<(), CommandError> {
+    let (store, cache) = (sink_config(config), cache_sink_config(config));
+    let mut rows: BTreeMap<String, embedded::NeededRows> = BTreeMap::new();
+    for topic in &store.topics {
+        rows.entry(topic.name.to_string()).or_default().sinks.push(store.name.clone());
+    }
+    if has_cache {
+        for topic in cache.topic_names() {
+            rows.entry(topic.to_string()).or_default().sinks.push(cache.name.clone());
+        }
+    }
+    // Provisional values are over two windows after they were made: until then a cache may start with them.
+    let live_ms = 2 * config.event_window_ms.max(config.performance_window_ms);
+    let live = rows.entry(config.topic_live_metrics.clone()).or_default();
+    live.keep_ms = Some(if has_cache { live_ms } else { 0 });
     let needed = embedded::Needed { events_from: BTreeMap::new(), rows };
     let retained = log.retain(&needed).map_err(|error| CommandError::new(Exit::Failure, error))?;
     if retained != embedded::Retained::default() {
-        tracing::info!(rows = retained.rows, segments = retained.segments, "retention removed");
+        tracing::debug!(rows = retained.rows, segments = retained.segments, "retention removed");
     }
     Ok(())
 }
@@ -193,6 +239,22 @@ fn sink_config(config: &Config) -> tidegate_sinks::Config {
     let tables = Schema::ALL.into_iter().map(|schema| schema.table);
     let with_topics = tables.fold(defaults, |sink, table| sink.with_topic(table, topic_of(config, table)));
     with_topics.with_topic("dropped_events", &config.topic_dropped_events)
+}
+
+/// The cache of this process.
+pub(crate) fn cache_config(config: &Config) -> tidegate_cache::Config {
+    tidegate_cache::Config {
+        windows_kept: size(config.cache_windows_kept),
+        hash_ttl_ms: config.cache_hash_ttl_ms,
+        ..tidegate_cache::Config::default()
+    }
+}
+
+fn cache_sink_config(config: &Config) -> CacheConfig {
+    let mut sink = CacheConfig { windows_kept: size(config.cache_windows_kept), ..CacheConfig::default() };
+    sink.live.name = config.topic_live_metrics.as_str().into();
+    let tables = Schema::ALL.into_iter().map(|schema| schema.table);
+    tables.fold(sink, |sink, table| sink.with_topic(table, topic_of(config, table)))
 }
 
 /// The exit code of an error of the runner's.

@@ -29,7 +29,7 @@ use tidegate_server::process;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::assembly::{self, Pipeline, Watchers, open_log, recover_from, run_error, tidy};
+use crate::assembly::{self, Pipeline, WatchedCache, Watchers, open_log, recover_from, tidy};
 use crate::config::{Config, duration};
 use crate::exit::{CommandError, Exit};
 use crate::print::ledger_table;
@@ -38,7 +38,7 @@ use freshness::{Committed, Freshness};
 pub(crate) use listeners::Addresses;
 use listeners::Listeners;
 use servers::Servers;
-use sink_metrics::{CacheSinkMetrics, SinkMetrics};
+pub(crate) use sink_metrics::{CacheSinkMetrics, SinkMetrics};
 
 /// How often retention looks for something to remove.
 const TIDY_EVERY: Duration = Duration::from_secs(20);
@@ -99,11 +99,11 @@ impl Service {
                 }
             }),
             store: Some(SinkMetrics::register(&mut registries.sinks, config.store_batch_rows)),
-            cache: Some((
-                cache.clone(),
-                CacheSinkMetrics::register(&mut registries.sinks),
-                Arc::new(move |epoch, now| readable.readable(epoch, now)),
-            )),
+            cache: Some(WatchedCache {
+                cache: cache.clone(),
+                metrics: CacheSinkMetrics::register(&mut registries.api),
+                readable: Arc::new(move |epoch, now| readable.readable(epoch, now)),
+            }),
         };
         let time = config.time_settings();
         let pipeline = Pipeline::start(&log, config, time, recovered, Script::Live, watchers)?;
@@ -176,7 +176,7 @@ impl Service {
 
     /// Removes from the log what nobody needs. What fails is tried again later.
     pub(crate) fn tidy(&self, config: &Config) {
-        if let Err(error) = tidy(&self.log, config) {
+        if let Err(error) = tidy(&self.log, config, true) {
             tracing::warn!(%error, "retention has to wait");
         }
     }

@@ -129,6 +129,7 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
         self.cache.expire(now)?;
         if progress.caught_up && failed.is_none() {
             self.cache.set_as_of(as_of)?;
+            progress.as_of = as_of;
         }
         if let Err(error) = self.acknowledge_if_due(now) {
             failed.get_or_insert(error);

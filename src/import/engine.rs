@@ -19,7 +19,7 @@ use tidegate_runner::{Clock as _, Cut, Cuts, Recovery, Script};
 
 use super::progress::Bar;
 use super::{Fingerprint, LineEvent, LineEvents};
-use crate::assembly::{Pipeline, open_log, recover_from, tidy};
+use crate::assembly::{Pipeline, Watchers, open_log, recover_from, tidy};
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
 
@@ -91,7 +91,14 @@ impl Engine {
         let epochs: Vec<_> = recovery.replay.iter().map(|bound| (bound.epoch, bound.ends())).collect();
         let cuts = Cuts::default();
         let script = Script::Bounded(cuts.clone());
-        let pipeline = Pipeline::start(&log, config, config.import_time_settings(), recovered, script)?;
+        let pipeline = Pipeline::start(
+            &log,
+            config,
+            config.import_time_settings(),
+            recovered,
+            script,
+            Watchers::none(),
+        )?;
         // Only now is it sure that something will be appended.
         let done = log.import_begin(&name).map_err(failure)?;
         let mut reader = log.reader();
@@ -153,7 +160,7 @@ impl Engine {
         self.pipeline.running.waker().wake();
         let progress = self.pipeline.finish()?;
         self.log.import_finish(&self.name).map_err(failure)?;
-        tidy(&self.log, config)?;
+        tidy(&self.log, config, false)?;
         self.log.close();
         let resumed = self.done.values().sum();
         Ok(Imported { ledger: progress.ledger, before: self.before, resumed })

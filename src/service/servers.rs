@@ -14,14 +14,14 @@ use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog, LogWatch};
 use tidegate_runner::clock::SystemClock;
 use tidegate_runner::status::not_ready;
 use tidegate_runner::{Clock as _, Status, metrics, web};
-use tidegate_server::{Listener, exposition, problem, serve};
+use tidegate_server::{exposition, problem, serve};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Registries;
 use super::listeners::Listeners;
-use crate::assembly::Pipeline;
+use crate::assembly::{self, Pipeline};
 use crate::config::{Config, duration, size};
 
 /// Every listener at work.
@@ -48,7 +48,13 @@ impl Servers<EmbeddedAppender> {
         let status = Arc::clone(pipeline.running.status());
         let (stop_intake, stop_others) = (CancellationToken::new(), CancellationToken::new());
         let ingest = ingest(config, log, &status, &mut registries.ingest);
-        let api = CacheApi::new(api_config(config), cache, &mut registries.api, stop_others.clone());
+        let api = CacheApi::new(
+            api_config(config),
+            cache,
+            assembly::random(),
+            &mut registries.api,
+            stop_others.clone(),
+        );
         metrics::register(&mut registries.dataflow, Arc::clone(&status), env!("CARGO_PKG_VERSION"));
         let watch = log.watch();
         let further = Arc::new(move || watch_reasons(&watch));
@@ -71,6 +77,7 @@ impl Servers<EmbeddedAppender> {
                 others.spawn_on(serve(listener, router, limits, stop_others.clone()), runtime.handle());
             }
         }
+        others.spawn_on(api.follow(), runtime.handle());
         Self { ingest, intake, others, stop_intake, stop_others }
     }
 }

@@ -8,8 +8,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use tidegate_cache::KindSize;
 use tidegate_server::metrics::latency_histogram;
-use tidegate_sinks::Progress;
+use tidegate_sinks::{CacheProgress, CacheTotals, Progress};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -129,5 +130,103 @@ impl SinkMetrics {
         self.errors.inc();
         self.old.errors.inc();
         self.old.retries.inc();
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Held {
+    kind: &'static str,
+    values: &'static str,
+}
+
+/// The counters of the cache sink, under the names of the old cache service where it had one.
+#[derive(Clone, Debug)]
+pub(crate) struct CacheSinkMetrics {
+    windows: Family<Held, Gauge>,
+    unreadable: Counter,
+    seeds: Counter,
+    records: Counter,
+    errors: Counter,
+    latency: Histogram,
+    commits: Counter,
+    pending: Gauge,
+}
+
+impl CacheSinkMetrics {
+    /// Registers everything.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            windows: Family::default(),
+            unreadable: Counter::default(),
+            seeds: Counter::default(),
+            records: Counter::default(),
+            errors: Counter::default(),
+            latency: latency_histogram(),
+            commits: Counter::default(),
+            pending: Gauge::default(),
+        };
+        let own = &metrics;
+        registry.register("tidegate_cache_windows", "Windows in the cache", own.windows.clone());
+        registry.register(
+            "tidegate_cache_unreadable_rows",
+            "Rows that do not fit their table",
+            own.unreadable.clone(),
+        );
+        registry.register(
+            "tidegate_cache_seeds",
+            "Times that the cache began from the metric store",
+            own.seeds.clone(),
+        );
+        registry.register("cache_kafka_records", "Rows of the log that the cache read", own.records.clone());
+        registry.register(
+            "cache_redis_batch_errors",
+            "Steps of the cache sink that failed",
+            own.errors.clone(),
+        );
+        registry.register(
+            "cache_redis_batch_latency_seconds",
+            "Time of a step that took rows in",
+            own.latency.clone(),
+        );
+        registry.register(
+            "cache_kafka_commit_batches",
+            "Times that the log was told what is cached",
+            own.commits.clone(),
+        );
+        registry.register(
+            "cache_kafka_pending_messages",
+            "Cached rows of which the log was not told yet",
+            own.pending.clone(),
+        );
+        metrics
+    }
+
+    /// A step succeeded.
+    pub(crate) fn stepped(
+        &self,
+        progress: &CacheProgress,
+        totals: &CacheTotals,
+        sizes: &[KindSize],
+        took: Duration,
+    ) {
+        if progress.rows > 0 {
+            self.latency.observe(took.as_secs_f64());
+        }
+        self.records.inc_by(progress.rows);
+        self.unreadable.inc_by(progress.unreadable);
+        self.seeds.inc_by(progress.seeded);
+        self.commits.inc_by(totals.acknowledgements.saturating_sub(self.commits.get()));
+        self.pending.set(i64::try_from(totals.unacknowledged).unwrap_or(i64::MAX));
+        for size in sizes {
+            for (values, windows) in [("final", size.windows), ("provisional", size.live_windows)] {
+                let held = Held { kind: size.kind, values };
+                self.windows.get_or_create(&held).set(i64::try_from(windows).unwrap_or(i64::MAX));
+            }
+        }
+    }
+
+    /// A step failed; the next one tries again.
+    pub(crate) fn failed(&self) {
+        self.errors.inc();
     }
 }

@@ -1,6 +1,7 @@
 //! What a step did, and what all of them did.
 
 use tidegate_cache::{Applied, Gap};
+use tidegate_model::AsOf;
 
 use crate::batch::UnreadableRow;
 
@@ -27,6 +28,8 @@ pub struct CacheProgress {
     /// Whether every partition was looked at and had no further row. A step that found rows does not
     /// say so: step again.
     pub caught_up: bool,
+    /// What the cache was said to be as of; only a step that has caught up says so.
+    pub as_of: Option<AsOf>,
 }
 
 /// What all steps did.

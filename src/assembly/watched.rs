@@ -1,0 +1,112 @@
+//! The sinks as they are stepped in this process, with those who look on.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tidegate_cache::{CacheWriter as _, MemoryCache};
+use tidegate_log::embedded::EmbeddedRowReader;
+use tidegate_log::event::Wake;
+use tidegate_model::{Epoch, EventTime};
+use tidegate_runner::{Clock as _, Observer, clock::SystemClock};
+use tidegate_sinks::{CacheSink, CacheSinkError, Sink, SinkError, SqliteSeed, SqliteStore};
+
+use super::sink_thread::Steps;
+use crate::service::{CacheSinkMetrics, SinkMetrics};
+
+/// Who looks on while a pipeline runs.
+pub(crate) struct Watchers {
+    /// Is told of commits.
+    pub(crate) observer: Box<dyn Observer>,
+    /// Counts what the metric store takes.
+    pub(crate) store: Option<SinkMetrics>,
+    /// The cache, where there is one.
+    pub(crate) cache: Option<WatchedCache>,
+}
+
+/// A cache, and those who are told of it.
+pub(crate) struct WatchedCache {
+    /// The cache.
+    pub(crate) cache: MemoryCache,
+    /// Counts what it takes.
+    pub(crate) metrics: CacheSinkMetrics,
+    /// Is told up to which epoch everything can be read, and when.
+    pub(crate) readable: Arc<dyn Fn(Epoch, EventTime) + Send + Sync>,
+}
+
+impl Watchers {
+    /// Nobody, and no cache.
+    pub(crate) fn none() -> Self {
+        Self { observer: Box::new(()), store: None, cache: None }
+    }
+}
+
+/// The sink of the metric store.
+pub(super) struct StoreSteps {
+    pub(super) sink: Sink<EmbeddedRowReader, SqliteStore>,
+    pub(super) metrics: Option<SinkMetrics>,
+}
+
+impl Steps for StoreSteps {
+    type Error = SinkError;
+
+    const NAME: &'static str = "the metric store";
+
+    fn on_commit(&mut self, wake: Wake) {
+        self.sink.on_commit(wake);
+    }
+
+    fn step(&mut self, now: EventTime) -> Result<bool, SinkError> {
+        let began = Instant::now();
+        let stepped = self.sink.step(now);
+        if let Some(metrics) = &self.metrics {
+            match &stepped {
+                Ok(progress) => metrics.stepped(progress, began.elapsed()),
+                Err(_) => metrics.failed(),
+            }
+        }
+        stepped.map(|progress| progress.caught_up)
+    }
+}
+
+/// The sink of the cache.
+pub(super) struct CacheSteps {
+    pub(super) sink: CacheSink<EmbeddedRowReader, MemoryCache, SqliteSeed>,
+    pub(super) watched: WatchedCache,
+}
+
+impl Steps for CacheSteps {
+    type Error = CacheSinkError;
+
+    const NAME: &'static str = "the cache";
+
+    fn on_commit(&mut self, wake: Wake) {
+        self.sink.on_commit(wake);
+    }
+
+    fn step(&mut self, now: EventTime) -> Result<bool, CacheSinkError> {
+        let began = Instant::now();
+        let stepped = self.sink.step(now);
+        let took = began.elapsed();
+        match &stepped {
+            Ok(progress) => {
+                if let Some(row) = &progress.first_unreadable {
+                    tracing::warn!(rows = progress.unreadable, first = %row, "the cache goes on without rows");
+                }
+                for gap in &progress.gaps {
+                    tracing::warn!(
+                        ?gap,
+                        "the log does not have rows that the cache needs; their windows are gone"
+                    );
+                }
+                if let Some(as_of) = progress.as_of {
+                    (self.watched.readable)(as_of.epoch, SystemClock.now());
+                }
+                // A cache in this process always says how large it is.
+                let sizes = self.watched.cache.sizes().unwrap_or_default();
+                self.watched.metrics.stepped(progress, self.sink.totals(), &sizes, took);
+            }
+            Err(_) => self.watched.metrics.failed(),
+        }
+        stepped.map(|progress| progress.caught_up)
+    }
+}
