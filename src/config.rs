@@ -20,7 +20,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use convert::{duration, size};
 pub use kind::{Hidden, InputFormat, ListenAt, LogLevel, StartupMode, TimeMode};
 pub use layers::{ConfigError, Effective, Fault, Flag, Inputs, Loaded, Source};
-pub(crate) use quantity::show_span;
+pub(crate) use quantity::{parse_span, show_span};
 pub use table::{Config, SETTINGS, Section, Setting};

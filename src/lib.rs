@@ -1,11 +1,16 @@
-//! Tidegate's command line: configuration, the readers of imports, assembly.
+//! Tidegate's command line: configuration, the readers of imports, the load generator, assembly.
 //!
 //! This is a library so that tests and benchmarks reach its parts; the program is `main.rs`.
 
 mod assembly;
 pub mod cli;
+pub mod client;
 mod commands;
 pub mod config;
+mod demo;
 pub mod exit;
 pub mod import;
+pub mod load;
 pub mod logging;
+mod print;
+mod service;

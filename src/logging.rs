@@ -1,4 +1,10 @@
 //! The log of the process, on standard error: for people on a terminal, as JSON anywhere else.
+//!
+//! What identifies a person, and what is secret, is never written: fields of those names are redacted,
+//! whoever logs them.
+
+mod json;
+mod redact;
 
 use std::io::IsTerminal as _;
 
@@ -6,15 +12,16 @@ use tracing::Level;
 use tracing_subscriber::fmt;
 
 use crate::config::LogLevel;
+use json::JsonLines;
 
 /// Starts logging at `level`. Called once, by `main`; a second call changes nothing.
 pub fn start(level: LogLevel) {
     let builder = fmt().with_max_level(tracing_level(level)).with_writer(std::io::stderr);
     // An error means that a log is set up already, as in tests; that one stays.
     let _ = if std::io::stderr().is_terminal() {
-        builder.compact().with_target(false).try_init()
+        builder.compact().with_target(false).fmt_fields(redact::HumanFields).try_init()
     } else {
-        builder.json().flatten_event(true).with_current_span(false).try_init()
+        builder.event_format(JsonLines).try_init()
     };
 }
 

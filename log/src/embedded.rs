@@ -15,9 +15,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tidegate_model::{EventTime, Offset, PartitionId};
 
@@ -35,6 +35,7 @@ pub use self::options::Options;
 pub use self::queue::{EmbeddedAppender, Receipt};
 pub use self::reader::EmbeddedReader;
 pub use self::retain::{Needed, NeededRows, RetainError, Retained};
+pub use self::watch::{Fill, Group, GroupObserver, LogWatch};
 pub use self::writer::Clock;
 
 mod directory;
@@ -56,6 +57,7 @@ pub mod segment;
 #[cfg(test)]
 mod tests;
 mod wakes;
+mod watch;
 mod writer;
 
 /// How often a failed write is tried to be taken back while nobody appends.
@@ -71,6 +73,7 @@ pub struct EmbeddedLog {
     queue: Arc<Queue>,
     journal: Arc<JournalDb>,
     writer: Option<JoinHandle<()>>,
+    observer: Arc<OnceLock<GroupObserver>>,
     /// Released last, when nothing writes any more.
     _lock: Lock,
 }
@@ -94,7 +97,7 @@ impl EmbeddedLog {
     /// # Errors
     /// When another process writes it, when it is damaged or newer, or when the storage fails.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
-        Self::open_with(dir, options, Arc::new(Disk), Arc::new(system_clock))
+        Self::open_with(dir, options, Arc::new(Disk::default()), Arc::new(system_clock))
     }
 
     /// Opens `dir` with other files for the events and another clock.
@@ -117,12 +120,14 @@ impl EmbeddedLog {
             OpenError::Journal(JournalError::Storage { what: path, reason })
         })?;
         let queue_of_thread = Arc::clone(&queue);
+        let observer = Arc::new(OnceLock::new());
+        let observer_of_thread = Arc::clone(&observer);
         let writer = std::thread::Builder::new()
             .name("tidegate-log".to_owned())
-            .spawn(move || write(driver, &queue_of_thread))
+            .spawn(move || write(driver, &queue_of_thread, &observer_of_thread))
             .map_err(storage)?;
         let (dir, writer) = (dir.to_owned(), Some(writer));
-        Ok(Self { dir, options, clock, shared, queue, journal, writer, _lock: lock })
+        Ok(Self { dir, options, clock, shared, queue, journal, writer, observer, _lock: lock })
     }
 
     /// The number of partitions that the directory has, if it is one of ours. Nothing is opened.
@@ -130,7 +135,7 @@ impl EmbeddedLog {
     /// # Errors
     /// When its format is damaged or newer, or the storage fails.
     pub fn partitions_of(dir: &Path) -> Result<Option<u32>, OpenError> {
-        directory::read_format(&Disk, dir)
+        directory::read_format(&Disk::default(), dir)
     }
 
     /// The number of partitions of events.
@@ -159,6 +164,16 @@ impl EmbeddedLog {
     /// When the journal cannot be opened once more.
     pub fn row_reader(&self) -> Result<EmbeddedRowReader, JournalError> {
         EmbeddedRowReader::open(Arc::clone(&self.journal))
+    }
+
+    /// Looks at the log while it runs.
+    pub fn watch(&self) -> LogWatch {
+        LogWatch {
+            shared: Arc::clone(&self.shared),
+            queue: Arc::clone(&self.queue),
+            total_bytes_max: self.options.total_bytes_max,
+            observer: Arc::clone(&self.observer),
+        }
     }
 
     /// Begins the import named by `fingerprint`, or goes on with it: from now until
@@ -227,10 +242,15 @@ fn ends(shared: &Shared) -> BTreeMap<PartitionId, Offset> {
 }
 
 /// What the writing thread does.
-fn write(mut driver: Driver, queue: &Queue) {
+fn write(mut driver: Driver, queue: &Queue, observer: &OnceLock<GroupObserver>) {
     loop {
+        let began = Instant::now();
         match driver.step() {
-            Step::Wrote => {}
+            Step::Wrote => {
+                if let Some(observer) = observer.get() {
+                    observer(driver.last_group(), began.elapsed());
+                }
+            }
             Step::Idle { needs_repair } => queue.wait(needs_repair.then_some(REPAIR_EVERY)),
             Step::Closed => return,
         }

@@ -30,8 +30,8 @@ impl Process {
         let clock_of_log = Arc::clone(&clock);
         let options = Options { retention_ms: Some(1_000), ..Options::default() };
         let read_clock = Arc::new(move || EventTime::from_millis(clock_of_log.load(Ordering::Relaxed)));
-        let log =
-            EmbeddedLog::open_with(directory, options, Arc::new(Disk), read_clock).expect("the log opens");
+        let log = EmbeddedLog::open_with(directory, options, Arc::new(Disk::default()), read_clock)
+            .expect("the log opens");
         Self { log, clock }
     }
 

@@ -1,10 +1,17 @@
 //! The arguments of every command, and the settings that flags stand for.
 
+mod http;
+
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Flag;
+use crate::demo;
+use crate::load::Rate;
+use crate::load::traffic::USERS_MAX;
+pub use http::{HealthcheckArgs, LoadArgs, LoadFormat};
 
 const AFTER_LONG_IMPORT: &str = "\
 Examples:
@@ -12,9 +19,28 @@ Examples:
   tidegate import --check access.log                   only say which lines are malformed
   tidegate import --pages-only --base-url https://shop.example access.log
   zstd -dc events.jsonl.zst | tidegate import -        JSON Lines, one event per line
+  tidegate import --url http://127.0.0.1:8000 access.log   into a running instance
 
 A line of an access log is a page_view of the user named by its remote address; its session is named by the \
-address and a hash of the user agent. --pages-only leaves out style sheets, scripts, images, fonts, sound and film.";
+address and a hash of the user agent. --pages-only leaves out style sheets, scripts, images, fonts, sound and film.
+
+With --url, each event is sent to a running instance as a request. Time there follows the instance's clock and what \
+others send, not these lines: what is older than the frontier that the instance has reached is expired, and counted as \
+such in its ledger. Use it for what has just happened; history belongs into a data directory of its own, without --url. \
+An instance that says when to come again (503 with Retry-After) is asked again. When no answer comes, the event may have \
+been counted: the import ends and says from which line to go on.";
+
+const AFTER_DEMO: &str = "\
+Windows of 5 and 10 seconds, sessions that end after 10 seconds of silence, events up to 2 seconds out of order; \
+some devices were offline and send later still, which corrects rows that were already written. Ctrl-C stops the \
+traffic, drains, commits and prints the ledger.";
+
+const AFTER_UP: &str = "\
+Examples:
+  tidegate up --data-dir /var/lib/tidegate
+  tidegate up --ingest-listen 0.0.0.0:8000 --set ingest.cors_origins=https://shop.example
+
+SIGINT or SIGTERM stops the intake, drains, commits and ends with 0, within `shutdown_deadline`; a second one ends at once.";
 
 const AFTER_QUERY: &str = "\
 Examples:
@@ -54,6 +80,12 @@ pub struct Cli {
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Shows the whole pipeline at work, with traffic of its own, in a directory that goes away again
+    #[command(after_help = AFTER_DEMO)]
+    Demo(DemoArgs),
+    /// Runs the whole pipeline in this process: events in over HTTP, windows out over HTTP and SQL
+    #[command(after_help = AFTER_UP)]
+    Up(UpArgs),
     /// Turns access logs or JSON Lines into windows and sessions, by event time
     #[command(after_long_help = AFTER_LONG_IMPORT)]
     Import(ImportArgs),
@@ -62,11 +94,81 @@ pub enum Command {
     Query(QueryArgs),
     /// Shows where every event went, job by job
     Ledger(LedgerArgs),
+    /// Sends synthetic events to a running instance, at a rate that no answer can delay
+    #[command(after_long_help = http::AFTER_LOAD)]
+    Load(LoadArgs),
+    /// Asks a running instance whether it is ready: ends with 0 or 1
+    Healthcheck(HealthcheckArgs),
     /// Shows the effective configuration, and where each value came from
     #[command(after_help = AFTER_CONFIG)]
     Config(ConfigArgs),
     /// Prints a completion script for a shell
     Completions(CompletionsArgs),
+}
+
+/// Where the service listens.
+#[derive(Debug, Args)]
+pub struct Listen {
+    /// Where events come in: a port, or an address and a port; 0 takes any free port [default: 8000]
+    #[arg(long, value_name = "ADDRESS")]
+    ingest_listen: Option<String>,
+
+    /// Where the cache is read [default: 8080]
+    #[arg(long, value_name = "ADDRESS")]
+    api_listen: Option<String>,
+
+    /// Where the dataflow says how it is [default: 8081]
+    #[arg(long, value_name = "ADDRESS")]
+    dataflow_listen: Option<String>,
+
+    /// The dataflow's Prometheus metrics [default: 9249]
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<String>,
+
+    /// The sinks' Prometheus metrics and health [default: 8001]
+    #[arg(long, value_name = "ADDRESS")]
+    sink_listen: Option<String>,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Events a second, or max
+    #[arg(long, default_value = "500", value_name = "EVENTS")]
+    pub rate: Rate,
+
+    /// Users that there are
+    #[arg(long, default_value_t = 2_000, value_name = "USERS", value_parser = clap::value_parser!(u32).range(1..=i64::from(USERS_MAX)))]
+    pub users: u32,
+
+    /// What the traffic is made from: the same seed gives the same events
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    pub seed: u64,
+
+    /// End by itself after so long, such as 30s; without it, on Ctrl-C
+    #[arg(long, value_name = "DURATION")]
+    pub duration: Option<String>,
+
+    #[command(flatten)]
+    pub listen: Listen,
+
+    /// Worker threads; the rows do not depend on it [default: 2]
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+}
+
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    #[command(flatten)]
+    data_dir: DataDir,
+
+    #[command(flatten)]
+    listen: Listen,
+
+    /// Worker threads; the rows do not depend on it [default: 2]
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
 }
 
 /// Where everything lies.
@@ -117,6 +219,19 @@ pub struct ImportArgs {
     /// Only read: report on the lines and write nothing
     #[arg(long)]
     pub check: bool,
+
+    /// Send the events to the running instance at this URL, instead of into a data directory
+    #[arg(long, value_name = "URL", conflicts_with_all = ["data_dir", "max_disorder", "workers", "check"])]
+    pub url: Option<String>,
+
+    /// With --url: requests under way at once
+    #[arg(long, value_name = "N", default_value_t = 32, requires = "url",
+          value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub connections: u16,
+
+    /// With --url: how long a request may take
+    #[arg(long, value_name = "DURATION", default_value = "10s", requires = "url", value_parser = duration)]
+    pub timeout: Duration,
 }
 
 /// Arguments of `query`.
@@ -201,15 +316,29 @@ impl Cli {
     /// The settings that were given as flags. The dedicated ones come last and so override `--set`.
     pub fn flags(&self) -> Vec<Flag> {
         let mut flags = Flags(Vec::new());
+        if let Command::Demo(_) = &self.command {
+            for (key, value) in demo::SETTINGS {
+                flags.add("demo", key, Some(&value.to_owned()));
+            }
+        }
         for (key, value) in &self.set {
             flags.0.push(Flag { name: "--set".to_owned(), key: key.clone(), value: value.clone() });
         }
         flags.add("--log-level", "log_level", self.log_level.as_ref());
         match &self.command {
+            Command::Demo(args) => {
+                args.listen.add_to(&mut flags);
+                flags.add("--workers", "workers", args.workers.as_ref());
+            }
+            Command::Up(args) => {
+                args.data_dir.add_to(&mut flags);
+                args.listen.add_to(&mut flags);
+                flags.add("--workers", "workers", args.workers.as_ref());
+            }
             Command::Import(args) => args.add_to(&mut flags),
             Command::Query(args) => args.data_dir.add_to(&mut flags),
             Command::Ledger(args) => args.data_dir.add_to(&mut flags),
-            Command::Config(_) | Command::Completions(_) => {}
+            Command::Config(_) | Command::Completions(_) | Command::Load(_) | Command::Healthcheck(_) => {}
         }
         flags.0
     }
@@ -226,6 +355,16 @@ impl Flags {
 
     fn add_switch(&mut self, name: &str, key: &str, is_on: bool) {
         self.add(name, key, is_on.then(|| "true".to_owned()).as_ref());
+    }
+}
+
+impl Listen {
+    fn add_to(&self, flags: &mut Flags) {
+        flags.add("--ingest-listen", "ingest.listen", self.ingest_listen.as_ref());
+        flags.add("--api-listen", "api.listen", self.api_listen.as_ref());
+        flags.add("--dataflow-listen", "dataflow.listen", self.dataflow_listen.as_ref());
+        flags.add("--metrics-listen", "dataflow.metrics_listen", self.metrics_listen.as_ref());
+        flags.add("--sink-listen", "sink.listen", self.sink_listen.as_ref());
     }
 }
 
@@ -252,4 +391,11 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE, such as jobs.session_gap=10m".to_owned()),
     }
+}
+
+/// A duration that is no setting, such as `30s`; longer than nothing.
+fn duration(text: &str) -> Result<Duration, String> {
+    let ms = crate::config::parse_span(text).and_then(|ms| u64::try_from(ms).ok());
+    let found = ms.filter(|ms| *ms > 0).map(Duration::from_millis);
+    found.ok_or_else(|| "expected a duration with a unit, such as 500ms, 30s or 1h30m".to_owned())
 }

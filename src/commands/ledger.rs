@@ -9,7 +9,7 @@ use tidegate_model::Ledger;
 use crate::cli::args::{LedgerArgs, LedgerFormat};
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
-use crate::import::report::ledger_table;
+use crate::print::ledger_table;
 
 pub(crate) fn run(args: &LedgerArgs, config: &Config, out: &mut dyn Write) -> Result<Exit, CommandError> {
     let ledger = read(config)?;

@@ -18,7 +18,7 @@ const SIZES: [(&str, u64); 9] = [
 
 /// Reads a duration such as `500ms`, `90s` or `1h30m` into milliseconds. A number without a unit is
 /// refused, because nobody could tell which unit was meant.
-pub(super) fn parse_span(text: &str) -> Option<i64> {
+pub(crate) fn parse_span(text: &str) -> Option<i64> {
     let mut rest = text.trim();
     let mut total = 0_i64;
     if rest.is_empty() {

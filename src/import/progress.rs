@@ -35,7 +35,7 @@ impl Bar {
     pub fn update(&self, bytes: u64, events: u64, malformed: u64) {
         self.bar.set_position(bytes);
         let malformed = if malformed == 0 { String::new() } else { format!(", {malformed} malformed") };
-        self.bar.set_message(format!("{} events{malformed}", super::report::grouped(events)));
+        self.bar.set_message(format!("{} events{malformed}", crate::print::grouped(events)));
     }
 
     /// Prints a line above the bar; on standard error where there is none.

@@ -1,5 +1,14 @@
 //! Running the built program in an environment of its own.
 
+#[allow(dead_code, reason = "not every test binary fills a disk")]
+pub(crate) mod disk;
+#[allow(dead_code, reason = "not every test binary talks to a service")]
+pub(crate) mod http;
+#[allow(dead_code, reason = "not every test binary talks to a service")]
+pub(crate) mod service;
+#[allow(dead_code, reason = "not every test binary needs a server to talk to")]
+pub(crate) mod stub;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

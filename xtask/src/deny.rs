@@ -13,6 +13,7 @@ use anyhow::{Context, ensure};
 
 use crate::process::run_command;
 use crate::steps::Outcome;
+use crate::tools;
 use crate::workspace::{Workspace, cargo};
 
 /// The version that CI installs.
@@ -27,7 +28,7 @@ const FETCH_MAX: Duration = Duration::from_mins(2);
 pub fn check(workspace: &Workspace) -> anyhow::Result<Outcome> {
     let tool = match find(workspace) {
         Some(tool) => tool,
-        None if in_ci() => install(workspace)?,
+        None if tools::in_ci() => install(workspace)?,
         None => {
             return Ok(Outcome::LeftOut(format!(
                 "cargo-deny is not installed; `cargo install --locked cargo-deny --version {VERSION}` does it"
@@ -52,27 +53,13 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Whether this is a continuous-integration run: `CI` is set to something that does not mean no.
-#[expect(clippy::disallowed_methods, reason = "a developer command is its own configuration")]
-fn in_ci() -> bool {
-    std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
-}
-
-fn tools(workspace: &Workspace) -> PathBuf {
-    workspace.target.join("tools")
-}
-
 fn find(workspace: &Workspace) -> Option<PathBuf> {
-    let ours = tools(workspace).join("bin/cargo-deny");
-    [ours, PathBuf::from("cargo-deny")].into_iter().find(|tool| {
-        let version =
-            Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        version.is_ok_and(|status| status.success())
-    })
+    let ours = tools::folder(workspace).join("bin/cargo-deny");
+    [ours, PathBuf::from("cargo-deny")].into_iter().find(|tool| tools::answers(tool))
 }
 
 fn install(workspace: &Workspace) -> anyhow::Result<PathBuf> {
-    let root = tools(workspace);
+    let root = tools::folder(workspace);
     let build = root.join("build");
     println!("   cargo-deny is missing; installing {VERSION} into {}", root.display());
     run_command(

@@ -4,6 +4,7 @@
 //! that `cargo xtask test` can run them first, in milliseconds, and plain `cargo test` holds them too.
 //! Nothing of the product imports this crate, and it imports nothing of the product.
 
+pub mod browser;
 pub mod deny;
 pub mod dependencies;
 pub mod imports;
@@ -11,6 +12,8 @@ pub mod links;
 pub mod paths;
 pub mod process;
 pub mod purity;
+pub mod service;
 pub mod steps;
 pub mod tally;
+pub mod tools;
 pub mod workspace;

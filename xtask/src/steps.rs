@@ -7,7 +7,7 @@ use anyhow::ensure;
 use crate::process::{run_command, run_tests};
 use crate::tally::Tally;
 use crate::workspace::{Workspace, cargo};
-use crate::{deny, dependencies, imports, links, purity};
+use crate::{browser, deny, dependencies, imports, links, purity};
 
 /// One thing that is checked.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,8 @@ enum Action {
     Tests(&'static [&'static str]),
     /// A check of the repository's text, which returns its faults.
     Faults(fn(&Workspace) -> anyhow::Result<Vec<String>>),
+    /// Tests in another language, which are counted as well.
+    Foreign(fn(&Workspace, &mut Tally) -> anyhow::Result<Outcome>),
     /// Anything else.
     Call(fn(&Workspace) -> anyhow::Result<Outcome>),
 }
@@ -43,7 +45,7 @@ pub enum Outcome {
 }
 
 /// Every step, in the order in which they run.
-pub const STEPS: [Step; 9] = [
+pub const STEPS: [Step; 10] = [
     Step {
         name: "format",
         what: "cargo fmt --all --check",
@@ -81,6 +83,11 @@ pub const STEPS: [Step; 9] = [
         name: "test",
         what: "cargo test --workspace --locked --no-fail-fast (unit, integration and doc tests)",
         action: Action::Tests(&["test", "--workspace", "--locked", "--no-fail-fast"]),
+    },
+    Step {
+        name: "browser",
+        what: "pages in Chromium: sending events, following /live, rendering /docs (tests/browser)",
+        action: Action::Foreign(browser::check),
     },
     Step {
         name: "docs",
@@ -190,6 +197,7 @@ impl Step {
                 ensure!(faults.is_empty(), "faults: {}", faults.len());
                 Ok(Outcome::Passed)
             }
+            Action::Foreign(check) => check(workspace, tally),
             Action::Call(check) => check(workspace),
         }
     }
@@ -211,6 +219,6 @@ mod tests {
     #[test]
     fn an_unknown_step_is_named_with_those_that_exist() {
         let error = choose(&["tset".to_owned()]).expect_err("there is no such step").to_string();
-        assert!(error.contains("\"tset\"") && error.contains("test, docs, deny"), "{error}");
+        assert!(error.contains("\"tset\"") && error.contains("test, browser, docs, deny"), "{error}");
     }
 }

@@ -10,6 +10,7 @@ use super::options::Options;
 use super::partition::Shared;
 use super::queue::{Queue, Taken};
 use super::recover::open_partition;
+use super::watch::Group;
 use super::writer::{Clock, SegmentWriter};
 use tidegate_model::PartitionId;
 
@@ -25,6 +26,7 @@ pub(super) struct Driver {
     queue: Arc<Queue>,
     writer: SegmentWriter,
     batch_bytes_max: usize,
+    last_group: Group,
 }
 
 /// What a step did.
@@ -32,7 +34,8 @@ pub(super) struct Driver {
 pub(super) enum Step {
     /// It answered appends.
     Wrote,
-    /// There was nothing to do. A failed write may still have to be taken back, later.
+    /// There was nothing to do. A failed write may still have to be taken back, or the storage may have
+    /// to be asked whether it takes writes again; later.
     Idle { needs_repair: bool },
     /// There is nothing to do and never will be.
     Closed,
@@ -70,9 +73,14 @@ impl Events {
             writers.push(opened.writer);
         }
         let shared = Arc::new(Shared::new(files, partitions));
-        let writer = SegmentWriter::new(Arc::clone(&shared), writers, clock, options);
+        let writer = SegmentWriter::new(Arc::clone(&shared), dir, writers, clock, options);
         let queue = Arc::new(Queue::new(options));
-        let driver = Driver { queue: Arc::clone(&queue), writer, batch_bytes_max: options.batch_bytes_max };
+        let driver = Driver {
+            queue: Arc::clone(&queue),
+            writer,
+            batch_bytes_max: options.batch_bytes_max,
+            last_group: Group::default(),
+        };
         Ok(Self { shared, queue, driver })
     }
 }
@@ -82,14 +90,25 @@ impl Driver {
     pub(super) fn step(&mut self) -> Step {
         match self.queue.take(self.batch_bytes_max) {
             Taken::Group(group) => {
+                self.last_group = Group {
+                    appends: group.len(),
+                    events: group.iter().map(|pending| pending.events.len()).sum(),
+                    bytes: group.iter().map(|pending| pending.bytes).sum(),
+                };
                 self.writer.step(group);
                 Step::Wrote
             }
             Taken::Nothing => {
                 self.writer.repair();
+                self.writer.probe();
                 Step::Idle { needs_repair: self.writer.needs_repair() }
             }
             Taken::Closed => Step::Closed,
         }
+    }
+
+    /// What the last step that wrote was about.
+    pub(super) fn last_group(&self) -> Group {
+        self.last_group
     }
 }

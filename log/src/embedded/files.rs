@@ -7,12 +7,14 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::mpsc;
 
 pub use disk::Disk;
 
 mod disk;
 #[cfg(any(test, feature = "conformance"))]
 pub mod memory;
+mod sync_pool;
 
 /// A file system.
 pub trait Files: fmt::Debug + Send + Sync + 'static {
@@ -79,6 +81,12 @@ pub trait StoredFile: fmt::Debug + Send {
     /// See [`StoredFile::read_at`]. Nothing is known then of what was written since the last sync.
     fn sync(&self) -> io::Result<()>;
 
+    /// Begins what [`StoredFile::sync`] does, so that several files can be on their way at once. Nothing
+    /// is durable before the answer is there.
+    fn begin_sync(&self) -> Syncing {
+        Syncing::Done(self.sync())
+    }
+
     /// Cuts the file, or fills it up with zeros.
     ///
     /// # Errors
@@ -97,6 +105,31 @@ pub trait StoredFile: fmt::Debug + Send {
     /// See [`StoredFile::read_at`].
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+}
+
+/// The promise of an answer to a sync.
+#[derive(Debug)]
+#[must_use = "a file is durable only when the answer says so"]
+pub enum Syncing {
+    /// The answer is there.
+    Done(io::Result<()>),
+    /// It comes through here.
+    UnderWay(mpsc::Receiver<io::Result<()>>),
+}
+
+impl Syncing {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// See [`StoredFile::sync`].
+    pub fn wait(self) -> io::Result<()> {
+        match self {
+            Self::Done(answer) => answer,
+            Self::UnderWay(answer) => {
+                answer.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that syncs has panicked")))
+            }
+        }
     }
 }
 

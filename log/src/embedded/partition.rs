@@ -10,6 +10,7 @@ use tidegate_model::PartitionId;
 use super::files::Files;
 use super::segment::SEGMENT_HEADER_BYTES;
 use super::wakes::Wakes;
+use crate::event::AppendError;
 
 /// Bytes of a segment that lie at least between two entries of its index.
 const INDEX_EVERY_BYTES: u64 = 64 << 10;
@@ -176,6 +177,8 @@ pub(super) struct Shared {
     pub(super) used_bytes: AtomicU64,
     /// What keeps the writer from knowing what is on the disk, if anything: path and reason.
     failing: Mutex<Option<(PathBuf, String)>>,
+    /// Why the writer refused the last append, until it would not do so any more.
+    refusing: Mutex<Option<AppendError>>,
 }
 
 impl Shared {
@@ -192,11 +195,20 @@ impl Shared {
             wakes: Arc::default(),
             used_bytes: AtomicU64::new(used),
             failing: Mutex::default(),
+            refusing: Mutex::default(),
         }
     }
 
     pub(super) fn partition(&self, id: PartitionId) -> Option<&Partition> {
         self.partitions.get(usize::try_from(id.0).ok()?)
+    }
+
+    pub(super) fn refusing(&self) -> Option<AppendError> {
+        self.refusing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_refusing(&self, refusing: Option<AppendError>) {
+        *self.refusing.lock().unwrap_or_else(PoisonError::into_inner) = refusing;
     }
 
     pub(super) fn failing(&self) -> Option<(PathBuf, String)> {

@@ -136,6 +136,11 @@ impl Queue {
         }
     }
 
+    /// Bytes that wait, and the limit.
+    pub(super) fn fill(&self) -> (usize, usize) {
+        (self.lock().bytes, self.bytes_max)
+    }
+
     /// Refuses whatever comes from now on. What waits is still written.
     pub(super) fn close(&self) {
         self.lock().closed = true;

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -29,6 +29,12 @@ use crate::event::{AppendError, Appended, NewEvent};
 
 /// A clock. It may jump; append times do not follow it back.
 pub type Clock = Arc<dyn Fn() -> EventTime + Send + Sync>;
+
+/// The name of the file that probes are written to, in the data directory.
+const PROBE: &str = "probe";
+
+/// A probe is as large as a few appends, so that it does not fit where they would not.
+const PROBE_BYTES: usize = 64 << 10;
 
 /// The answer to an append.
 pub(super) type Answer = Result<Vec<Appended>, AppendError>;
@@ -122,6 +128,8 @@ impl Failure {
 /// The writer of all partitions.
 pub(super) struct SegmentWriter {
     shared: Arc<Shared>,
+    /// The file that probes are written to.
+    probe: PathBuf,
     partitions: Vec<PartitionWriter>,
     clock: Clock,
     segment_bytes_max: u64,
@@ -131,12 +139,14 @@ pub(super) struct SegmentWriter {
 impl SegmentWriter {
     pub(super) fn new(
         shared: Arc<Shared>,
+        dir: &Path,
         partitions: Vec<PartitionWriter>,
         clock: Clock,
         options: &Options,
     ) -> Self {
         Self {
             shared,
+            probe: dir.join(PROBE),
             partitions,
             clock,
             segment_bytes_max: options.segment_bytes_max,
@@ -144,9 +154,37 @@ impl SegmentWriter {
         }
     }
 
-    /// Whether a failed write has yet to be taken back; [`SegmentWriter::repair`] tries again.
+    /// Whether a failed write has yet to be taken back, or the storage to be asked whether it has healed;
+    /// [`SegmentWriter::repair`] and [`SegmentWriter::probe`] try again.
     pub(super) fn needs_repair(&self) -> bool {
-        self.partitions.iter().any(|partition| partition.suspect)
+        self.partitions.iter().any(|partition| partition.suspect) || self.shared.refusing().is_some()
+    }
+
+    /// Finds out whether what refused the last append has healed, although nobody appends: whoever is told
+    /// that the log refuses stops sending, and would never see it heal.
+    pub(super) fn probe(&mut self) {
+        let Some(refusing) = self.shared.refusing() else { return };
+        let heals = match refusing {
+            AppendError::LogFull { .. } => {
+                let used_bytes = self.shared.used_bytes.load(Ordering::Acquire);
+                used_bytes + PROBE_BYTES as u64 <= self.total_bytes_max
+            }
+            _ => !self.partitions.iter().any(|partition| partition.suspect) && self.try_probe().is_ok(),
+        };
+        if heals {
+            self.shared.set_refusing(None);
+        }
+    }
+
+    /// Writes something, and takes it away again.
+    fn try_probe(&self) -> io::Result<()> {
+        let probed = || {
+            let file = self.shared.files.create(&self.probe)?;
+            file.write_at(&vec![0x5a; PROBE_BYTES], 0)?;
+            file.sync()
+        };
+        let probed = probed();
+        probed.and(self.shared.files.remove(&self.probe))
     }
 
     /// Takes back what failed writes may have left, if anything.
@@ -159,6 +197,7 @@ impl SegmentWriter {
     /// Writes some appends and answers each.
     pub(super) fn step(&mut self, group: Vec<Pending>) {
         if let Err(failure) = self.try_repair() {
+            self.shared.set_refusing(Some(failure.definite()));
             for pending in group {
                 pending.answer.send(Err(failure.definite()));
             }
@@ -166,19 +205,26 @@ impl SegmentWriter {
         }
         let now_ms = (self.clock)().as_millis();
         let mut touched = BTreeSet::new();
-        let mut staged = Vec::with_capacity(group.len());
+        let appends = group.len();
+        let mut staged = Vec::with_capacity(appends);
         for pending in group {
             match self.room_for(&pending, &touched) {
                 Ok(()) => {
                     let positions = self.stage(&pending.events, now_ms, &mut touched);
                     staged.push((positions, pending.answer));
                 }
-                Err(error) => pending.answer.send(Err(error)),
+                Err(error) => {
+                    self.shared.set_refusing(Some(error.clone()));
+                    pending.answer.send(Err(error));
+                }
             }
         }
         match self.write(&touched) {
             Ok(()) => {
                 self.publish(&touched);
+                if !staged.is_empty() && staged.len() == appends {
+                    self.shared.set_refusing(None);
+                }
                 for (positions, answer) in staged {
                     answer.send(Ok(positions));
                 }
@@ -189,6 +235,7 @@ impl SegmentWriter {
             Err(failure) => {
                 let error = self.take_back(&touched, &failure);
                 tracing::warn!(%error, appends = staged.len(), "appends failed");
+                self.shared.set_refusing(Some(error.clone()));
                 for (_, answer) in staged {
                     answer.send(Err(error.clone()));
                 }
@@ -245,12 +292,22 @@ impl SegmentWriter {
             let frames = partition.staged.seal(partition.staged_ms, partition.durable_bytes);
             active.file.write_at(frames, partition.durable_bytes).map_err(Failure::at(&active.path))?;
         }
-        for index in touched {
-            if let Some(active) = &self.partitions[*index].active {
-                active.file.sync().map_err(Failure::at(&active.path))?;
-            }
+        self.sync(touched)
+    }
+
+    /// Syncs each file once, all of them on their way together. Every answer is waited for: what fails is
+    /// taken back, and by then no sync may be under way any more.
+    fn sync(&self, touched: &BTreeSet<usize>) -> Result<(), Failure> {
+        let active = |index: &usize| self.partitions[*index].active.as_ref();
+        let mut files: Vec<&Active> = touched.iter().filter_map(active).collect();
+        let Some(last) = files.pop() else { return Ok(()) };
+        let begun: Vec<_> = files.into_iter().map(|file| (file, file.file.begin_sync())).collect();
+        // This thread has nothing better to do than to sync one file itself.
+        let mut outcome = last.file.sync().map_err(Failure::at(&last.path));
+        for (file, syncing) in begun {
+            outcome = outcome.and(syncing.wait().map_err(Failure::at(&file.path)));
         }
-        Ok(())
+        outcome
     }
 
     /// Shows readers what was synced.

@@ -4,15 +4,28 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{Files, StoredFile};
+use super::sync_pool::SyncPool;
+use super::{Files, StoredFile, Syncing};
 
 /// The local file system.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Disk;
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    pool: Arc<SyncPool>,
+}
 
 #[derive(Debug)]
-struct DiskFile(File);
+struct DiskFile {
+    file: Arc<File>,
+    pool: Arc<SyncPool>,
+}
+
+impl Disk {
+    fn boxed(&self, file: File) -> Box<dyn StoredFile> {
+        Box::new(DiskFile { file: Arc::new(file), pool: Arc::clone(&self.pool) })
+    }
+}
 
 impl Files for Disk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
@@ -25,11 +38,11 @@ impl Files for Disk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn StoredFile>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
-        Ok(Box::new(DiskFile(file)))
+        Ok(self.boxed(file))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn StoredFile>> {
-        Ok(Box::new(DiskFile(OpenOptions::new().read(true).write(true).open(path)?)))
+        Ok(self.boxed(OpenOptions::new().read(true).write(true).open(path)?))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -49,7 +62,7 @@ impl StoredFile for DiskFile {
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         let mut read = 0;
         while read < buffer.len() {
-            match self.0.read_at(&mut buffer[read..], at + read as u64) {
+            match self.file.read_at(&mut buffer[read..], at + read as u64) {
                 Ok(0) => break,
                 Ok(bytes) => read += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -60,19 +73,23 @@ impl StoredFile for DiskFile {
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, at)
+        self.file.write_all_at(bytes, at)
     }
 
     fn sync(&self) -> io::Result<()> {
         // fdatasync writes the length as well; only times are left behind.
-        self.0.sync_data()
+        self.file.sync_data()
+    }
+
+    fn begin_sync(&self) -> Syncing {
+        Syncing::UnderWay(self.pool.begin(&self.file))
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 }

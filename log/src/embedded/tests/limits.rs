@@ -11,8 +11,8 @@ use tidegate_model::{EventTime, Offset, PartitionId};
 use super::options;
 use crate::conformance::{binding, event, journal, read_from};
 use crate::embedded::events::{Events, Step};
-use crate::embedded::files::Disk;
 use crate::embedded::files::memory::{Fail, MemoryFiles};
+use crate::embedded::files::{Disk, Files as _};
 use crate::embedded::reader::EmbeddedReader;
 use crate::embedded::{EmbeddedAppender, EmbeddedLog, Needed, NeededRows, Options, Receipt};
 use crate::event::{AppendError, EventReader, NewEvent, ReadError};
@@ -126,6 +126,36 @@ fn a_full_disk_is_an_error_to_the_caller_and_heals() {
 }
 
 #[test]
+fn a_log_that_refuses_says_so_until_the_disk_has_healed_without_an_append() {
+    let mut bench = bench(&options(1));
+    bench.append(10).expect("there is room");
+    assert!(bench.events.shared.refusing().is_none());
+    bench.files.fail(Fail::From(0), ErrorKind::StorageFull);
+    bench.append(10).expect_err("the disk is full");
+    let refusing = |bench: &Bench| bench.events.shared.refusing().map(|error| error.to_string());
+    assert!(refusing(&bench).is_some(), "it says nothing");
+    assert_eq!(bench.events.driver.step(), Step::Idle { needs_repair: true });
+    assert!(refusing(&bench).is_some(), "a full disk heals by itself");
+    bench.files.heal();
+    assert_eq!(bench.events.driver.step(), Step::Idle { needs_repair: false });
+    assert_eq!(refusing(&bench), None);
+    assert_eq!(bench.files.list(Path::new("data")).expect("a directory"), ["format"], "the probe is gone");
+    assert_eq!(bench.append(10).expect("there is room again"), Offset(1));
+}
+
+#[test]
+fn a_log_that_is_full_says_so_until_there_is_room() {
+    let mut bench = bench(&Options { total_bytes_max: 100_000, ..options(1) });
+    while bench.append(10_000).is_ok() {}
+    assert!(matches!(bench.events.shared.refusing(), Some(AppendError::LogFull { .. })));
+    assert_eq!(bench.events.driver.step(), Step::Idle { needs_repair: true });
+    let used = bench.events.shared.used_bytes.swap(0, std::sync::atomic::Ordering::AcqRel);
+    assert!(used > 80_000, "{used}");
+    assert_eq!(bench.events.driver.step(), Step::Idle { needs_repair: false });
+    assert!(bench.events.shared.refusing().is_none());
+}
+
+#[test]
 fn a_closed_log_refuses_and_still_writes_what_waits() {
     let dir = TempDir::new().expect("a temporary directory");
     let log = super::open(dir.path(), 1);
@@ -185,7 +215,8 @@ fn rows_go_when_they_are_old_and_every_sink_has_them() {
     let clock = Arc::clone(&now);
     let clock = Arc::new(move || EventTime::from_millis(clock.load(std::sync::atomic::Ordering::Relaxed)));
     let options = Options { retention_ms: Some(100), ..options(1) };
-    let log = EmbeddedLog::open_with(dir.path(), options, Arc::new(Disk), clock).expect("it opens");
+    let log =
+        EmbeddedLog::open_with(dir.path(), options, Arc::new(Disk::default()), clock).expect("it opens");
     let (mut writer, mut rows) = (log.journal(), log.row_reader().expect("it opens"));
     let generation = writer.recover().expect("it recovers").generation;
     for epoch in 1..=3 {
@@ -234,7 +265,8 @@ fn topics_are_kept_each_for_its_own_readers_and_time() {
     let now = Arc::new(std::sync::atomic::AtomicI64::new(1_000));
     let clock = Arc::clone(&now);
     let clock = Arc::new(move || EventTime::from_millis(clock.load(std::sync::atomic::Ordering::Relaxed)));
-    let log = EmbeddedLog::open_with(dir.path(), options(1), Arc::new(Disk), clock).expect("it opens");
+    let log =
+        EmbeddedLog::open_with(dir.path(), options(1), Arc::new(Disk::default()), clock).expect("it opens");
     let (mut writer, mut rows) = (log.journal(), log.row_reader().expect("it opens"));
     let generation = writer.recover().expect("it recovers").generation;
     let row = |topic: &str, epoch| crate::RowRecord { topic: topic.into(), ..journal::row(epoch, "a") };

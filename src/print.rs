@@ -1,0 +1,59 @@
+//! Numbers in print, for people: pure functions to text.
+
+use std::fmt::Write as _;
+
+use tidegate_model::{Counts, Ledger};
+
+/// The ledger as a table: a line for each job, and whether its counts add up.
+pub(crate) fn ledger_table(ledger: &Ledger) -> String {
+    let header =
+        ["job", "accepted", "counted", "expired", "future", "filtered", "rejected"].map(str::to_owned);
+    let mut rows = vec![header];
+    for (job, counts) in &ledger.jobs {
+        let Counts { accepted, counted, expired, future, filtered, rejected } = *counts;
+        let mut row = [0, accepted, counted, expired, future, filtered, rejected].map(grouped);
+        row[0].clone_from(job);
+        rows.push(row);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..7).map(width).collect();
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        let _ = write!(text, "  {:<1$}", row[0], widths[0]);
+        for (cell, width) in row.iter().zip(&widths).skip(1) {
+            let _ = write!(text, "  {cell:>width$}");
+        }
+        let verdict = match index.checked_sub(1).and_then(|job| ledger.jobs.values().nth(job)) {
+            None => "",
+            Some(counts) if counts.adds_up() => "  adds up",
+            Some(_) => "  DOES NOT ADD UP",
+        };
+        let _ = writeln!(text, "{verdict}");
+    }
+    text
+}
+
+/// A number with a comma between every three digits.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_stand_in_groups_of_three() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A running service: the built program, on ports that the system chose.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+
+use super::http::Client;
+use super::{tidegate, wait_for};
+
+/// A process that serves. Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Service {
+    child: Child,
+    addresses: BTreeMap<String, SocketAddr>,
+    out: Option<JoinHandle<String>>,
+    err: Option<JoinHandle<String>>,
+}
+
+/// What a service left behind.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// `tidegate up` with short windows, on any free ports.
+pub(crate) fn up(dir: &Path, data_dir: &str) -> Command {
+    let mut command = tidegate(dir);
+    command.args(["up", "--data-dir", data_dir, "--ingest-listen", "0", "--api-listen", "0"]);
+    command.args(["--dataflow-listen", "0", "--metrics-listen", "0", "--sink-listen", "0"]);
+    command
+}
+
+/// Windows of two and four seconds, a gap of two, and little to wait for.
+pub(crate) const SHORT: [&str; 14] = [
+    "--set",
+    "jobs.event_window=2s",
+    "--set",
+    "jobs.performance_window=4s",
+    "--set",
+    "jobs.session_window=4s",
+    "--set",
+    "jobs.session_gap=2s",
+    "--set",
+    "time.watermark_bound=500ms",
+    "--set",
+    "time.idle_timeout=500ms",
+    "--set",
+    "time.quiet_journal=100ms",
+];
+
+impl Service {
+    /// Starts it, and waits until it has said all its addresses and is ready.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut service = Self::spawn(command);
+        let mut client = service.client("ingest");
+        wait_for("the service to be ready", || {
+            if let Some(status) = service.child.try_wait().expect("a child") {
+                panic!("it ended with {status} before it was ready");
+            }
+            client.get("/v1/readyz").ok().filter(|answer| answer.status == 200)
+        });
+        service
+    }
+
+    /// Starts it, and waits until it has said all its addresses.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut stderr = child.stderr.take().expect("it is piped");
+        let err = std::thread::spawn(move || {
+            let mut text = String::new();
+            // What is no text is no log of ours.
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
+        let (mut addresses, mut said) = (BTreeMap::new(), String::new());
+        while !addresses.contains_key("sinks") {
+            let mut line = String::new();
+            if lines.read_line(&mut line).expect("output is text") == 0 {
+                let err = err.join().expect("the reader does not panic");
+                panic!("it ended before it said its addresses:\n{said}{err}");
+            }
+            let mut words = line.split_whitespace();
+            if let Some((name, url)) = words.next().zip(words.next())
+                && let Some(address) = url.strip_prefix("http://")
+            {
+                addresses.insert(name.to_owned(), address.parse().expect("an address"));
+            }
+            said.push_str(&line);
+        }
+        let out = std::thread::spawn(move || {
+            let _ = lines.read_to_string(&mut said);
+            said
+        });
+        Self { child, addresses, out: Some(out), err: Some(err) }
+    }
+
+    /// A listener's address: `ingest`, `api`, `dataflow`, `metrics` or `sinks`.
+    pub(crate) fn address(&self, listener: &str) -> SocketAddr {
+        self.addresses[listener]
+    }
+
+    /// A client of a listener.
+    pub(crate) fn client(&self, listener: &str) -> Client {
+        Client::new(self.address(listener))
+    }
+
+    /// Kills it as a power cut would, as far as a process can tell.
+    pub(crate) fn kill(mut self) -> Ended {
+        self.child.kill().expect("a child");
+        self.ended()
+    }
+
+    /// Tells it to end, and waits until it has.
+    pub(crate) fn terminate(mut self) -> Ended {
+        self.signal("TERM");
+        self.ended()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status().expect("there is a kill");
+        assert!(sent.success(), "the process is gone");
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn ended(&mut self) -> Ended {
+        let status = wait_for("the service to end", || self.child.try_wait().expect("a child"));
+        let text = |reader: &mut Option<JoinHandle<String>>| {
+            reader.take().expect("it is read once").join().expect("the reader does not panic")
+        };
+        Ended { status, out: text(&mut self.out), err: text(&mut self.err) }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
