@@ -224,6 +224,6 @@ mod tests {
     #[test]
     fn an_unknown_step_is_named_with_those_that_exist() {
         let error = choose(&["tset".to_owned()]).expect_err("there is no such step").to_string();
-        assert!(error.contains("\"tset\"") && error.contains("test, browser, docs, deny"), "{error}");
+        assert!(error.contains("\"tset\"") && error.contains("openapi, docs, deny"), "{error}");
     }
 }
