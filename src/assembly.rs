@@ -103,6 +103,7 @@ impl Pipeline {
             open_reader: || log.reader(),
             script,
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
+            observer: Box::new(()),
         };
         let running = start(parts).map_err(run_error)?;
         Ok(Self { running, sink })

@@ -48,6 +48,15 @@ impl Client {
         Self { target, timeout, link: None }
     }
 
+    /// Connects, so that the next request need not.
+    ///
+    /// # Errors
+    /// When no connection comes about.
+    pub async fn connect(&mut self) -> Result<(), Failure> {
+        self.link = Some(self.open(Instant::now() + self.timeout).await?);
+        Ok(())
+    }
+
     /// Sends a request and waits for the whole answer, of whatever status.
     ///
     /// # Errors
@@ -62,14 +71,16 @@ impl Client {
                 Ok(answer) => return Ok(answer),
             }
         }
-        let link = match tokio::time::timeout_at(deadline, Link::open(&self.target)).await {
-            Ok(opened) => opened?,
-            Err(_) => return Err(Failure::ConnectTimeout { after: self.timeout }),
-        };
+        let link = self.open(deadline).await?;
         self.over(link, &method, body, deadline).await.map_err(|ended| match ended {
             Ended::Unsent(_) => Failure::NotSent,
             Ended::Failed(failure) => failure,
         })
+    }
+
+    async fn open(&self, deadline: Instant) -> Result<Link, Failure> {
+        let opened = tokio::time::timeout_at(deadline, Link::open(&self.target)).await;
+        opened.unwrap_or(Err(Failure::ConnectTimeout { after: self.timeout }))
     }
 
     async fn over(

@@ -3,6 +3,8 @@
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod healthcheck;
 pub(crate) mod import;
 pub(crate) mod ledger;
+pub(crate) mod load;
 pub(crate) mod query;

@@ -14,6 +14,7 @@ pub mod json_lines;
 mod line_events;
 mod line_reader;
 pub mod progress;
+pub(crate) mod remote;
 pub mod report;
 
 pub use fingerprint::Fingerprint;

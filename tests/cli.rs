@@ -22,12 +22,61 @@ fn help_names_the_commands_and_the_exit_codes() {
     let dir = empty();
     let help = in_dir(dir.path(), &["--help"]);
     assert_eq!(help.code, Some(0));
-    for word in ["import", "query", "ledger", "config", "completions", "Exit codes:", "  5  a strict import"]
-    {
+    for word in [
+        "import",
+        "query",
+        "ledger",
+        "load",
+        "healthcheck",
+        "config",
+        "completions",
+        "Exit codes:",
+        "  5  a strict import",
+    ] {
         assert!(help.out.contains(word), "{word}: {}", help.out);
     }
     let version = in_dir(dir.path(), &["--version"]);
     assert_eq!(version.out, format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn help_says_what_cannot_be_guessed() {
+    let dir = empty();
+    for (command, said) in [
+        ("import", &["--url <URL>", "what is older than the frontier", "from which line to go on"][..]),
+        (
+            "load",
+            &["counts from then", "Nothing is sent twice", "Ends with 0 when everything", "[default: 100]"],
+        ),
+        ("healthcheck", &["[default: /v1/readyz at the setting ingest.listen]", "[default: 5s]"]),
+    ] {
+        let help = in_dir(dir.path(), &[command, "--help"]);
+        assert_eq!(help.code, Some(0), "{}", help.err);
+        assert!(!help.out.contains('\\'), "{}", help.out);
+        // Lines are wrapped where there is no room.
+        let text = help.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in said {
+            assert!(text.contains(part), "{command}: {part:?} in\n{}", help.out);
+        }
+    }
+}
+
+#[test]
+fn what_a_load_is_asked_for_is_checked_before_anything_is_sent() {
+    let dir = empty();
+    for (option, value, said) in [
+        ("--rate", "0", "or max; found \"0\""),
+        ("--duration", "10", "such as 500ms"),
+        ("--duration", "0s", "such as 500ms"),
+        ("--late", "2", "a share from 0 to 1"),
+        ("--late-max", "2d", "a day at most"),
+        ("--users", "0", "1..=10000000"),
+        ("--connections", "0", "1..=10000"),
+    ] {
+        let ran = in_dir(dir.path(), &["load", option, value]);
+        assert_eq!(ran.code, Some(2), "{option}: {}", ran.err);
+        assert!(ran.err.contains(said) && ran.err.contains(option), "{option}: {}", ran.err);
+    }
 }
 
 #[test]

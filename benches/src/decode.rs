@@ -106,8 +106,9 @@ impl Sum {
 fn sum_of_workload(count: usize) -> Sum {
     let mut sum = Sum::default();
     for one in Workload::new(1).take(count) {
-        let texts = [one.event_type(), &one.user_id(), &one.session_id(), one.agent().0];
-        sum.add(texts, one.load_time().map(i64::from), one.time.as_millis());
+        let act = one.act;
+        let texts = [act.event_type(), &act.user_id(), &act.session_id(), act.agent().0];
+        sum.add(texts, act.load_time_ms().map(i64::from), one.time.as_millis());
     }
     sum
 }

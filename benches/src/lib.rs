@@ -13,7 +13,6 @@ pub mod import;
 pub mod log;
 pub mod machine;
 pub mod measure;
-pub mod random;
 pub mod rows;
 pub mod scale;
 pub mod scratch;

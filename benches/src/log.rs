@@ -28,7 +28,7 @@ struct Events {
 impl Events {
     fn new(count: usize) -> Self {
         let lines = JsonLines::new(Workload::new(3), count);
-        Self { lines, users: Workload::new(3).take(count).map(|one| one.user_id()).collect() }
+        Self { lines, users: Workload::new(3).take(count).map(|one| one.act.user_id()).collect() }
     }
 
     fn count(&self) -> usize {

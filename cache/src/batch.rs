@@ -127,8 +127,6 @@ pub struct Gap {
 pub struct Seed {
     /// The kinds; each takes the place of what the cache has of it.
     pub kinds: Vec<SeededKind>,
-    /// The positions that the rows stand for, for each partition of their topics.
-    pub positions: Positions,
 }
 
 /// The newest windows of a kind.
@@ -136,6 +134,10 @@ pub struct Seed {
 pub struct SeededKind {
     /// The kind.
     pub view: &'static CacheView,
+    /// The topic of its final rows.
+    pub topic: Arc<str>,
+    /// The positions in the topic that the rows stand for; no others are kept.
+    pub positions: BTreeMap<PartitionId, Position>,
     /// The start of the newest window that was left out, if one was: it and those before it are no
     /// longer kept.
     pub left_out: Option<EventTime>,

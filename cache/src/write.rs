@@ -64,7 +64,7 @@ pub trait CacheWriter: Send {
     /// When the cache cannot be reached.
     fn positions(&mut self) -> Result<Positions, WriteError>;
 
-    /// Begins from `seed`: its kinds and the positions of its topics take the place of what there was.
+    /// Begins from `seed`: its kinds, and the positions of their topics, take the place of what there was.
     ///
     /// # Errors
     /// When the cache cannot be reached.

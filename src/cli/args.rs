@@ -1,6 +1,9 @@
 //! The arguments of every command, and the settings that flags stand for.
 
+mod http;
+
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -8,6 +11,7 @@ use crate::config::Flag;
 use crate::demo;
 use crate::load::Rate;
 use crate::load::traffic::USERS_MAX;
+pub use http::{HealthcheckArgs, LoadArgs, LoadFormat};
 
 const AFTER_LONG_IMPORT: &str = "\
 Examples:
@@ -15,9 +19,16 @@ Examples:
   tidegate import --check access.log                   only say which lines are malformed
   tidegate import --pages-only --base-url https://shop.example access.log
   zstd -dc events.jsonl.zst | tidegate import -        JSON Lines, one event per line
+  tidegate import --url http://127.0.0.1:8000 access.log   into a running instance
 
 A line of an access log is a page_view of the user named by its remote address; its session is named by the \
-address and a hash of the user agent. --pages-only leaves out style sheets, scripts, images, fonts, sound and film.";
+address and a hash of the user agent. --pages-only leaves out style sheets, scripts, images, fonts, sound and film.
+
+With --url, each event is sent to a running instance as a request. Time there follows the instance's clock and what \
+others send, not these lines: what is older than the frontier that the instance has reached is expired, and counted as \
+such in its ledger. Use it for what has just happened; history belongs into a data directory of its own, without --url. \
+An instance that says when to come again (503 with Retry-After) is asked again. When no answer comes, the event may have \
+been counted: the import ends and says from which line to go on.";
 
 const AFTER_DEMO: &str = "\
 Windows of 5 and 10 seconds, sessions that end after 10 seconds of silence, events up to 2 seconds out of order; \
@@ -83,6 +94,11 @@ pub enum Command {
     Query(QueryArgs),
     /// Shows where every event went, job by job
     Ledger(LedgerArgs),
+    /// Sends synthetic events to a running instance, at a rate that no answer can delay
+    #[command(after_long_help = http::AFTER_LOAD)]
+    Load(LoadArgs),
+    /// Asks a running instance whether it is ready: ends with 0 or 1
+    Healthcheck(HealthcheckArgs),
     /// Shows the effective configuration, and where each value came from
     #[command(after_help = AFTER_CONFIG)]
     Config(ConfigArgs),
@@ -203,6 +219,19 @@ pub struct ImportArgs {
     /// Only read: report on the lines and write nothing
     #[arg(long)]
     pub check: bool,
+
+    /// Send the events to the running instance at this URL, instead of into a data directory
+    #[arg(long, value_name = "URL", conflicts_with_all = ["data_dir", "max_disorder", "workers", "check"])]
+    pub url: Option<String>,
+
+    /// With --url: requests under way at once
+    #[arg(long, value_name = "N", default_value_t = 32, requires = "url",
+          value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub connections: u16,
+
+    /// With --url: how long a request may take
+    #[arg(long, value_name = "DURATION", default_value = "10s", requires = "url", value_parser = duration)]
+    pub timeout: Duration,
 }
 
 /// Arguments of `query`.
@@ -309,7 +338,7 @@ impl Cli {
             Command::Import(args) => args.add_to(&mut flags),
             Command::Query(args) => args.data_dir.add_to(&mut flags),
             Command::Ledger(args) => args.data_dir.add_to(&mut flags),
-            Command::Config(_) | Command::Completions(_) => {}
+            Command::Config(_) | Command::Completions(_) | Command::Load(_) | Command::Healthcheck(_) => {}
         }
         flags.0
     }
@@ -362,4 +391,11 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE, such as jobs.session_gap=10m".to_owned()),
     }
+}
+
+/// A duration that is no setting, such as `30s`; longer than nothing.
+fn duration(text: &str) -> Result<Duration, String> {
+    let ms = crate::config::parse_span(text).and_then(|ms| u64::try_from(ms).ok());
+    let found = ms.filter(|ms| *ms > 0).map(Duration::from_millis);
+    found.ok_or_else(|| "expected a duration with a unit, such as 500ms, 30s or 1h30m".to_owned())
 }

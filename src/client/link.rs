@@ -21,11 +21,13 @@ use super::{ANSWER_BYTES_MAX, Answer, Failure, Target};
 
 const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
 
+type Http = Connection<TokioIo<TcpStream>, Full<Bytes>>;
+
 /// A connection and what sends over it.
 pub(super) struct Link {
     sender: SendRequest<Full<Bytes>>,
     /// After its end it is never polled again, and everything that waits for it is told.
-    connection: Pin<Box<Fuse<Connection<TokioIo<TcpStream>, Full<Bytes>>>>>,
+    connection: Pin<Box<Fuse<Http>>>,
 }
 
 /// How an exchange ended without an answer.

@@ -2,19 +2,23 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tidegate_model::Schema;
 use tidegate_sinks::METRICS_FILE;
 use tidegate_sinks::query::{Cell, RowVisitor, query};
 
+use super::load;
 use crate::cli::args::ImportArgs;
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
 use crate::import::engine::{Engine, Imported};
 use crate::import::progress::Bar;
+use crate::import::remote::{Remote, Sender, Sent};
 use crate::import::report::Tally;
 use crate::import::{InputSet, Item, LineEvent, LineEvents, OpenError, Options, Report};
+use crate::print::grouped;
 
 /// Lines between two looks of the progress bar at the counts.
 const LINES_PER_UPDATE: u64 = 4_096;
@@ -24,12 +28,15 @@ pub(crate) fn run(args: &ImportArgs, config: &Config, out: &mut dyn Write) -> Re
     if args.check {
         let mut walk = Walk::over(open(args, config)?, config);
         walk.all(config.import_strict, |_| Ok(()))?;
-        return walk.report(started, None, config, out);
+        return walk.report(started, Went::Nowhere, config, out);
     }
     let is_stdin = args.files.iter().any(|file| file.as_os_str() == "-");
     if config.import_strict && !is_stdin {
         // Nothing is written before every line is known to be good. Standard input comes only once.
         Walk::over(open(args, config)?, config).all(true, |_| Ok(()))?;
+    }
+    if let Some(url) = &args.url {
+        return send(url, args, config, started, out);
     }
     let input = open(args, config)?;
     let fingerprint = input.fingerprint();
@@ -37,7 +44,55 @@ pub(crate) fn run(args: &ImportArgs, config: &Config, out: &mut dyn Write) -> Re
     let mut engine = Engine::start(config, &walk.lines, fingerprint)?;
     walk.all(config.import_strict, |event| engine.event(&event))?;
     let imported = engine.finish(config)?;
-    walk.report(started, Some(imported), config, out)
+    walk.report(started, Went::Into(imported), config, out)
+}
+
+/// Sends the events to a running instance.
+fn send(
+    url: &str,
+    args: &ImportArgs,
+    config: &Config,
+    started: Instant,
+    out: &mut dyn Write,
+) -> Result<Exit, CommandError> {
+    let target = Arc::new(load::target(Some(url), config, crate::load::PATH)?);
+    let mut walk = Walk::over(open(args, config)?, config);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(load::find(&target, args.timeout))?;
+    let remote = Remote {
+        target,
+        connections: args.connections.into(),
+        timeout: args.timeout,
+        strict: config.import_strict,
+        shown_max: walk.shown_max,
+    };
+    let files = walk.lines.files().iter().map(|file| file.name.clone()).collect();
+    let mut sender = Sender::start(remote, files)?;
+    // Whatever ends the sending is told by `finish`, which knows of those under way too.
+    let walked = walk.all(config.import_strict, |event| {
+        sender.event(&event).map_err(|ended| CommandError::new(Exit::Failure, ended))
+    });
+    walk.bar.finish();
+    match sender.finish() {
+        Ok(sent) => match walked {
+            Ok(()) => walk.report(started, Went::To(sent), config, out),
+            Err(error) => {
+                let count = grouped(sent.acknowledged);
+                Err(CommandError::new(
+                    error.exit,
+                    format!("{error}\nthe {count} events before it were acknowledged"),
+                ))
+            }
+        },
+        Err(stopped) => Err(CommandError::new(stopped.exit(), stopped)),
+    }
+}
+
+/// Where the events went.
+enum Went {
+    Nowhere,
+    Into(Imported),
+    To(Sent),
 }
 
 fn open(args: &ImportArgs, config: &Config) -> Result<InputSet, CommandError> {
@@ -54,6 +109,7 @@ struct Walk {
     files: usize,
     bar: Bar,
     tally: Tally,
+    shown_max: usize,
     read_errors: Vec<String>,
 }
 
@@ -67,6 +123,7 @@ impl Walk {
             files,
             bar,
             tally: Tally::new(shown_max),
+            shown_max,
             read_errors: Vec::new(),
         }
     }
@@ -103,7 +160,7 @@ impl Walk {
     fn report(
         self,
         started: Instant,
-        imported: Option<Imported>,
+        went: Went,
         config: &Config,
         out: &mut dyn Write,
     ) -> Result<Exit, CommandError> {
@@ -116,14 +173,19 @@ impl Walk {
             max_disorder: crate::config::show_span(config.import_max_disorder_ms),
             ..Report::default()
         };
-        if let Some(imported) = imported {
-            let counts = rows_since(config, imported.before)?;
-            let (sessions, windows) = counts.into_iter().partition(|(table, _)| table == "session_metrics");
-            let sessions: Vec<(String, u64)> = sessions;
-            report.sessions = Some(sessions.iter().map(|(_, rows)| rows).sum());
-            report.windows = windows;
-            report.ledger = imported.ledger;
-            report.resumed_events = imported.resumed;
+        match went {
+            Went::Nowhere => {}
+            Went::To(sent) => report.sent = Some(sent),
+            Went::Into(imported) => {
+                let counts = rows_since(config, imported.before)?;
+                let (sessions, windows) =
+                    counts.into_iter().partition(|(table, _)| table == "session_metrics");
+                let sessions: Vec<(String, u64)> = sessions;
+                report.sessions = Some(sessions.iter().map(|(_, rows)| rows).sum());
+                report.windows = windows;
+                report.ledger = imported.ledger;
+                report.resumed_events = imported.resumed;
+            }
         }
         report.elapsed = started.elapsed();
         out.write_all(report.render().as_bytes())?;

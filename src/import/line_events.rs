@@ -75,6 +75,14 @@ pub enum Reason {
     /// No event as JSON.
     #[error(transparent)]
     Json(#[from] json_lines::JsonLineError),
+    /// An event that the instance it was sent to does not take.
+    #[error("the instance answered {status}{detail}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What it says is wrong, after a colon; empty where it says nothing.
+        detail: String,
+    },
 }
 
 /// Why a line is rightly no event.

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tidegate_model::Ledger;
 
+use super::Malformed;
+use super::remote::Sent;
 use crate::print::{grouped, ledger_table};
 
 pub use tally::Tally;
@@ -31,6 +33,8 @@ pub struct Report {
     pub windows: Vec<(String, u64)>,
     /// Where every event went; empty when the lines were only checked.
     pub ledger: Ledger,
+    /// What a running instance was sent; `None` when the lines went elsewhere.
+    pub sent: Option<Sent>,
     /// The bound of the watermark, as the user spells it.
     pub max_disorder: String,
     /// How long it took.
@@ -43,7 +47,10 @@ impl Report {
         let mut text = String::new();
         self.headline(&mut text);
         self.counts(&mut text);
-        self.malformed(&mut text);
+        lines(&mut text, "Malformed lines", &self.tally.first_malformed, self.tally.malformed);
+        if let Some(sent) = &self.sent {
+            lines(&mut text, "Refused by the instance", &sent.first_refused, sent.refused);
+        }
         self.read_errors(&mut text);
         self.expired(&mut text);
         self.future(&mut text);
@@ -52,10 +59,15 @@ impl Report {
     }
 
     fn headline(&self, text: &mut String) {
-        let done = if self.sessions.is_some() { "Imported" } else { "Checked" };
+        let done = match (&self.sent, self.sessions) {
+            (Some(_), _) => "Sent",
+            (None, Some(_)) => "Imported",
+            (None, None) => "Checked",
+        };
         let files = if self.files == 1 { "1 file".to_owned() } else { format!("{} files", self.files) };
         let seconds = self.elapsed.as_secs_f64();
-        let _ = write!(text, "{done} {files} in {seconds:.2} s");
+        let to = self.sent.as_ref().map_or(String::new(), |sent| format!(" to {}", sent.url));
+        let _ = write!(text, "{done} {files}{to} in {seconds:.2} s");
         if seconds > 0.0 {
             // Saturating and cut to a whole number on purpose: it is a figure for people.
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -68,7 +80,7 @@ impl Report {
     fn counts(&self, text: &mut String) {
         let tally = &self.tally;
         let mut row = |name: &str, number: u64, note: &str| {
-            let line = format!("  {name:<10} {:>13}  {note}", grouped(number));
+            let line = format!("  {name:<12} {:>11}  {note}", grouped(number));
             let _ = writeln!(text, "{}", line.trim_end());
         };
         let range = tally.range.map_or(String::new(), |(from, to)| format!("{from} to {to}"));
@@ -84,25 +96,17 @@ impl Report {
             row("skipped", tally.static_files + tally.blank, &parts.collect::<Vec<_>>().join(" · "));
         }
         row("malformed", tally.malformed, "");
+        if let Some(sent) = &self.sent {
+            let retried =
+                format!("{} requests were turned away for now and sent again", grouped(sent.retries));
+            row("acknowledged", sent.acknowledged, if sent.retries > 0 { &retried } else { "" });
+            row("refused", sent.refused, "");
+        }
         if let Some(sessions) = self.sessions {
             row("sessions", sessions, "");
             let parts = self.windows.iter().map(|(table, rows)| format!("{table} {}", grouped(*rows)));
             let note = parts.collect::<Vec<_>>().join(" · ");
             row("windows", self.windows.iter().map(|(_, rows)| rows).sum(), &note);
-        }
-    }
-
-    fn malformed(&self, text: &mut String) {
-        if self.tally.first_malformed.is_empty() {
-            return;
-        }
-        text.push_str("\nMalformed lines:\n");
-        for malformed in &self.tally.first_malformed {
-            let _ = writeln!(text, "  {malformed}");
-        }
-        let more = self.tally.malformed - self.tally.first_malformed.len() as u64;
-        if more > 0 {
-            let _ = writeln!(text, "  … and {} more", grouped(more));
         }
     }
 
@@ -114,7 +118,9 @@ impl Report {
         for error in &self.read_errors {
             let _ = writeln!(text, "  {error}");
         }
-        if self.sessions.is_some() {
+        if self.sent.is_some() {
+            text.push_str("  What was read is sent.\n");
+        } else if self.sessions.is_some() {
             text.push_str("  What was read is imported. To have the rest, import the whole files into an empty data directory.\n");
         }
     }
@@ -159,5 +165,20 @@ impl Report {
             text.push_str("\nLedger:\n");
             text.push_str(&ledger_table(&self.ledger));
         }
+    }
+}
+
+/// The first of the lines that are not what they should be.
+fn lines(text: &mut String, title: &str, first: &[Malformed], count: u64) {
+    if first.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{title}:");
+    for malformed in first {
+        let _ = writeln!(text, "  {malformed}");
+    }
+    let more = count - first.len() as u64;
+    if more > 0 {
+        let _ = writeln!(text, "  … and {} more", grouped(more));
     }
 }

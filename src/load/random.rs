@@ -37,7 +37,7 @@ impl Random {
     /// seldom as rank 1. (The logarithm of the rank is uniform, which is that law as far as a workload can
     /// tell.)
     pub fn zipf(&mut self, ranks: u32) -> u32 {
-        let drawn = u128::from(self.number()) * u128::from(log2(ranks + 1)) >> 64;
+        let drawn = (u128::from(self.number()) * u128::from(log2(ranks + 1))) >> 64;
         let drawn = u64::try_from(drawn).expect("it is below the logarithm");
         exp2(drawn) - 1
     }
@@ -57,13 +57,13 @@ impl Random {
 /// so that it is the same on every machine.
 fn log2(number: u32) -> u64 {
     let whole = number.ilog2();
-    (u64::from(whole) << 32) + ((u64::from(number) << 32 >> whole) - (1 << 32))
+    (u64::from(whole) << 32) + (((u64::from(number) << 32) >> whole) - (1 << 32))
 }
 
 /// What [`log2`] gives `logarithm` for, rounded down.
 fn exp2(logarithm: u64) -> u32 {
     let (whole, rest) = (logarithm >> 32, logarithm & u64::from(u32::MAX));
-    let power = u128::from(rest | 1 << 32) << whole >> 32;
+    let power = (u128::from(rest | (1 << 32)) << whole) >> 32;
     u32::try_from(power).expect("callers stay below 2³²")
 }
 

@@ -27,9 +27,17 @@ pub struct RateError {
 const RATE_MAX: u32 = 1_000_000;
 
 impl Rate {
-    /// So many events in a second.
-    pub fn per_second(events: u32) -> Self {
-        Self::PerSecond { millis: u64::from(events.max(1)) * 1_000 }
+    /// So many events in a second, to three decimals.
+    ///
+    /// # Errors
+    /// When it is out of range.
+    pub fn per_second(events: f64) -> Result<Self, RateError> {
+        if !(0.001..=f64::from(RATE_MAX)).contains(&events) {
+            return Err(RateError { found: events.to_string() });
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked")]
+        let millis = (events * 1e3).round() as u64;
+        Ok(Self::PerSecond { millis })
     }
 
     /// When request `index`, counted from 0, is due after the start; `None` where that is not known before.
@@ -62,14 +70,8 @@ impl FromStr for Rate {
         if text == "max" {
             return Ok(Self::Max);
         }
-        let error = || RateError { found: text.to_owned() };
-        let number: f64 = text.parse().map_err(|_| error())?;
-        if !(0.001..=f64::from(RATE_MAX)).contains(&number) {
-            return Err(error());
-        }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked")]
-        let millis = (number * 1e3).round() as u64;
-        Ok(Self::PerSecond { millis })
+        let number: f64 = text.parse().map_err(|_| RateError { found: text.to_owned() })?;
+        Self::per_second(number)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::print::grouped;
 pub struct Totals {
     /// The rate that was asked for; `None` for the rate `max`.
     pub asked_per_second: Option<f64>,
-    /// From when the first request was due to when the last one was over.
+    /// From when the first request was due to when nothing more was, and the last one was over.
     pub elapsed_seconds: f64,
     /// Whether the run was told to stop before its time.
     pub is_interrupted: bool,

@@ -60,7 +60,7 @@ pub async fn run(
     let due = Arc::new(Due::new());
     let pacer = match config.rate {
         Rate::Max => None,
-        rate => {
+        rate @ Rate::PerSecond { .. } => {
             let total = duration.and_then(|duration| rate.due_before(duration));
             let ends = (total, connections);
             Some(pacer::start(due.clone(), stats.clone(), rate, started, ends, stop.clone())?)
@@ -102,7 +102,9 @@ pub async fn run(
     if let Some(pacer) = pacer {
         pacer.join().expect("the pacer does not panic");
     }
-    Ok(stats.totals(asked, shutdown.is_cancelled()))
+    let is_interrupted = shutdown.is_cancelled();
+    let lasted = duration.filter(|_| !is_interrupted).unwrap_or_default();
+    Ok(stats.totals(asked, lasted, is_interrupted))
 }
 
 struct Run {

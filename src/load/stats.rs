@@ -188,13 +188,13 @@ impl LoadStats {
         }
     }
 
-    /// The closing counts, of a run that asked for the given rate.
-    pub(super) fn totals(&self, asked: Option<f64>, is_interrupted: bool) -> Totals {
+    /// The closing counts, of a run that asked for the given rate and during which requests became due for so long.
+    pub(super) fn totals(&self, asked: Option<f64>, lasted: Duration, is_interrupted: bool) -> Totals {
         let state = self.state();
         let Ended { acknowledged, refused, failed, unanswered } = state.ended;
         let elapsed = match (state.begun, state.last_end) {
-            (Some(begun), Some(end)) => end.saturating_duration_since(begun),
-            _ => Duration::ZERO,
+            (Some(begun), Some(end)) => lasted.max(end.saturating_duration_since(begun)),
+            _ => lasted,
         };
         Totals {
             asked_per_second: asked,
@@ -243,8 +243,8 @@ mod tests {
     use super::*;
     use crate::load::{Traffic, TrafficConfig};
 
-    fn answer(status: StatusCode) -> Result<Answer, Failure> {
-        Ok(Answer { status, retry_after: None, body: bytes::Bytes::new() })
+    fn answer(status: StatusCode) -> Answer {
+        Answer { status, retry_after: None, body: bytes::Bytes::new() }
     }
 
     #[test]
@@ -255,9 +255,9 @@ mod tests {
         let planned = Traffic::new(TrafficConfig::default()).next().expect("it has no end");
         let ms = Duration::from_millis;
         for (result, took) in [
-            (answer(StatusCode::ACCEPTED), ms(3)),
-            (answer(StatusCode::OK), ms(500)),
-            (answer(StatusCode::SERVICE_UNAVAILABLE), ms(500)),
+            (Ok(answer(StatusCode::ACCEPTED)), ms(3)),
+            (Ok(answer(StatusCode::OK)), ms(500)),
+            (Ok(answer(StatusCode::SERVICE_UNAVAILABLE)), ms(500)),
             (Err(Failure::NotSent), ms(500)),
             (Err(Failure::Lost { reason: String::new() }), ms(500)),
             (Err(Failure::Timeout { after: ms(40) }), ms(40)),
@@ -265,7 +265,7 @@ mod tests {
             stats.is_sent(&planned, 10);
             stats.has_ended((&planned, EventTime::MIN), &result, begun, begun + took);
         }
-        let totals = stats.totals(None, false);
+        let totals = stats.totals(None, Duration::ZERO, false);
         let counts = [totals.acknowledged, totals.refused, totals.failed, totals.unanswered];
         assert_eq!((totals.sent, counts, totals.bytes_sent), (6, [1, 2, 1, 2], 60));
         assert_eq!(totals.latency.count, 2, "the one that was acknowledged, and the one that was given up");

@@ -6,6 +6,8 @@ pub(crate) mod disk;
 pub(crate) mod http;
 #[allow(dead_code, reason = "not every test binary talks to a service")]
 pub(crate) mod service;
+#[allow(dead_code, reason = "not every test binary needs a server to talk to")]
+pub(crate) mod stub;
 
 use std::fs;
 use std::path::{Path, PathBuf};

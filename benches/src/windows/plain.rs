@@ -27,7 +27,7 @@ pub(super) fn scan(log: &MemoryLog) -> u64 {
 
 /// A key of small numbers, for a map that takes its hash to be good already.
 fn spread(window: i64, kind: usize) -> u64 {
-    crate::random::mix(window.cast_unsigned() << 8 | kind as u64)
+    tidegate::load::random::mix(window.cast_unsigned() << 8 | kind as u64)
 }
 
 /// The page views of one user and session id.

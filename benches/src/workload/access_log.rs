@@ -3,7 +3,6 @@
 use std::io::Write as _;
 
 use super::{Happening, Workload};
-use crate::random::Random;
 
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -11,11 +10,11 @@ const MONTHS: [&str; 12] =
 impl Happening {
     /// Appends the line, with its end. A server writes down when a request arrived.
     pub fn access_log_line_into(&self, out: &mut Vec<u8>) {
-        let mut random = Random::new(self.seed);
+        let mut random = self.act.details();
         let at = self.arrival.to_rfc3339();
         let month: usize = at[5..7].parse().expect("RFC 3339 has the month there");
         let (section, page) = (random.below(40), random.below(5_000));
-        let (address, agent) = (self.address(), self.agent().0);
+        let (address, agent) = (self.act.address(), self.act.agent().0);
         writeln!(
             out,
             "{address} - - [{}/{}/{}:{} +0000] \"GET /section-{section}/item-{page}?ref=home HTTP/1.1\" 200 {} \

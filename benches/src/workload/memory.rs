@@ -66,18 +66,18 @@ impl MemoryLog {
             Self { partitions: vec![MemoryPartition::default(); partitions as usize], cuts: Vec::new() };
         let mut now = EventTime::MIN;
         for (happening, at) in workload.take(count).zip(1..) {
-            let (user, session) = (happening.user_id(), happening.session_id());
+            let (user, session) = (happening.act.user_id(), happening.act.session_id());
             let partition = &mut log.partitions[partition_of(&user, partitions).0 as usize];
             let length = |name: &str| u32::try_from(name.len()).expect("names are short");
             partition.events.push(MemoryEvent {
                 append_time: happening.arrival,
                 time: happening.time,
-                load_time: happening.load_time(),
-                event_type: happening.event_type(),
+                load_time: happening.act.load_time_ms(),
+                event_type: happening.act.event_type(),
                 names: partition.names.len(),
                 user_len: length(&user),
                 session_len: length(&session),
-                device: happening.agent().1,
+                device: happening.act.agent().1,
             });
             partition.names.push_str(&user);
             partition.names.push_str(&session);

@@ -183,17 +183,29 @@ pub async fn a_seed_takes_the_place_of_what_there_was(subject: &impl Subject) {
     };
     let rows = vec![seeded(4, 5, "a", 5), seeded(2, 5, "b", 6), seeded(5, 6, "a", 7), seeded(9, 9, "a", 8)];
     let position = Position { next: Offset(100), last: None };
-    let seed = Seed {
-        kinds: vec![SeededKind { view: events(), left_out: Some(window(4).start), rows }],
-        positions: [((Arc::from(TOPIC), PARTITION), position)].into(),
+    let elsewhere = Batch { topic: "live_metrics".into(), ..batch(0, vec![row(1, 3, "c", 1)]) };
+    cache.apply(&elsewhere, NOW).expect("it is applied");
+    let kind = SeededKind {
+        view: events(),
+        topic: TOPIC.into(),
+        positions: [(PartitionId(1), position)].into(),
+        left_out: Some(window(4).start),
+        rows,
     };
-    cache.seed(&seed, NOW).expect("it is seeded");
+    cache.seed(&Seed { kinds: vec![kind] }, NOW).expect("it is seeded");
     let expected = ["9: a.count=8", "6: a.count=7", "5: a.count=5 b.count=6"];
     assert_eq!(settled(&reader).await, expected);
     assert_eq!(live(&reader).await, [""; 0], "the window is closed");
     let perf = ask(&reader, Ask::Newest { kind: performance().kind, limit: 9 }).await;
     assert_eq!(words(&perf), ["5: Mobile.avg_load_time=1.5 Mobile.p95_load_time=2.5"]);
-    assert_eq!(next(&mut cache), 100);
+    let expected = [
+        ((Arc::from(TOPIC), PartitionId(1)), position),
+        (
+            (Arc::from("live_metrics"), PARTITION),
+            positions(&mut cache)[&(Arc::from("live_metrics"), PARTITION)],
+        ),
+    ];
+    assert_eq!(positions(&mut cache), Positions::from(expected));
     let rows = vec![row(3, 5, "a", 1), row(3, 5, "b", 2), row(9, 4, "a", 1), row(9, 10, "a", 1)];
     let applied = apply(&mut cache, rows);
     assert_eq!(applied, Applied { stale: 1, put: 2, old: 1, ..Applied::default() });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_model::row::CacheView;
-use tidegate_model::{AsOf, Epoch, EventTime, Offset};
+use tidegate_model::{AsOf, Epoch, EventTime, Offset, PartitionId};
 use tokio::sync::broadcast;
 
 use super::kind::{Kind, Outcome, Put, Slot};
@@ -86,9 +86,12 @@ impl State {
                 let put = Put { window, label, epoch, values: &row.values, expires_at };
                 kind.put_seeded(&put, &self.config, &mut touched);
             }
+            self.positions.retain(|(topic, _), _| *topic != seeded.topic);
+            let source = |partition: PartitionId| (Arc::clone(&seeded.topic), partition);
+            let positions =
+                seeded.positions.iter().map(|(partition, position)| (source(*partition), *position));
+            self.positions.extend(positions);
         }
-        self.positions.retain(|(topic, _), _| !seed.positions.keys().any(|(seeded, _)| seeded == topic));
-        self.positions.extend(seed.positions.iter().map(|(source, position)| (source.clone(), *position)));
         self.publish(touched);
     }
 
@@ -138,7 +141,7 @@ impl State {
     /// The position, which must not be below `start`: the rows between would be lost.
     fn position_before(
         &self,
-        source: &(Arc<str>, tidegate_model::PartitionId),
+        source: &(Arc<str>, PartitionId),
         start: Offset,
     ) -> Result<Position, WriteError> {
         let position = self.positions.get(source).copied().unwrap_or_default();

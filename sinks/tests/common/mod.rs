@@ -1,6 +1,8 @@
 //! A log of rows in memory, and a place for metric stores.
 #![allow(dead_code, reason = "every test crate uses a part of it")]
 
+pub(crate) mod cached;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -28,6 +28,7 @@ fn full() -> Report {
     ledger.add("EventAggregator", counts);
     ledger.add("SessionTracker", Counts { accepted: 5, ..Counts::default() });
     Report {
+        sent: None,
         files: 2,
         tally: tally(),
         read_errors: vec!["b.log.gz: line 7 and what follows cannot be read: the file is cut off".into()],
