@@ -1,9 +1,11 @@
-//! Ingest alone, over an embedded log in a temporary directory: for trying requests, and for the step
-//! `openapi` of `cargo xtask test`. Prints its URL; ends, and removes the log, on SIGINT or SIGTERM.
+//! Ingest alone, over an embedded log: for trying requests, and for the step `openapi` of
+//! `cargo xtask test`. Prints its URL; ends on SIGINT or SIGTERM. Without a directory the log lies in a
+//! temporary one that goes away in the end.
 //!
-//!     cargo run --package tidegate-ingest --example serve
+//!     cargo run --package tidegate-ingest --example serve -- [DIRECTORY]
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
-    let log = EmbeddedLog::open(dir.path(), Options::default())?;
+    let temporary = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let dir = std::env::args_os().nth(1).map_or_else(|| temporary.path().to_owned(), PathBuf::from);
+    let log = EmbeddedLog::open(&dir, Options::default())?;
     let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the example").await?;
     let mut registry = Registry::default();
     process::register(&mut registry);
@@ -30,7 +33,7 @@ async fn main() -> anyhow::Result<()> {
         ready: Arc::new(|| Ok(())),
     };
     let ingest = Ingest::new(Config::default(), parts, &mut registry);
-    println!("http://{}", listener.address());
+    println!("ingest http://{}", listener.address());
 
     let mut terminated = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
     let shutdown = CancellationToken::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, ensure};
@@ -26,10 +26,7 @@ impl Service {
         run_command(
             cargo().current_dir(&workspace.root).args(["build", "--quiet", "--locked", "--bin", "tidegate"]),
         )?;
-        let dir = workspace.target.join("tests").join(name);
-        // What an earlier run left would be replayed.
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let dir = fresh_dir(workspace, name)?;
         let mut command = Command::new(workspace.target.join("debug/tidegate"));
         command.current_dir(&dir).args([
             "up",
@@ -41,10 +38,25 @@ impl Service {
             "0",
         ]);
         command.args(["--dataflow-listen", "0", "--metrics-listen", "0", "--sink-listen", "0"]);
-        Self::spawn(command.args(arguments), &dir)
+        Self::spawn(command.args(arguments), &dir, "sinks")
     }
 
-    fn spawn(command: &mut Command, dir: &Path) -> anyhow::Result<Self> {
+    /// Builds the example of ingest, and starts it on a new directory below `target`. It listens as
+    /// `ingest` only.
+    ///
+    /// # Errors
+    /// See [`Service::start`].
+    pub fn start_ingest(workspace: &Workspace, name: &str) -> anyhow::Result<Self> {
+        let mut build = cargo();
+        build.args(["build", "--quiet", "--locked", "--package", "tidegate-ingest", "--example", "serve"]);
+        run_command(build.current_dir(&workspace.root))?;
+        let dir = fresh_dir(workspace, name)?;
+        let mut command = Command::new(workspace.target.join("debug/examples/serve"));
+        Self::spawn(command.current_dir(&dir).arg("data"), &dir, "ingest")
+    }
+
+    /// Starts a program that prints names and addresses of listeners; `last` is the last one.
+    fn spawn(command: &mut Command, dir: &Path, last: &str) -> anyhow::Result<Self> {
         let log = std::fs::File::create(dir.join("log")).context("cannot create a log file")?;
         let mut child = command
             .stdin(Stdio::null())
@@ -54,7 +66,7 @@ impl Service {
             .with_context(|| format!("cannot run {command:?}"))?;
         let mut lines = BufReader::new(child.stdout.take().expect("it was piped"));
         let mut addresses = BTreeMap::new();
-        while !addresses.contains_key("sinks") {
+        while !addresses.contains_key(last) {
             let mut line = String::new();
             let read = lines.read_line(&mut line).context("cannot read the service's output")?;
             ensure!(read > 0, "the service ended at once: see {}", dir.join("log").display());
@@ -74,6 +86,14 @@ impl Service {
     pub fn url(&self, listener: &str) -> &str {
         &self.addresses[listener]
     }
+}
+
+/// An empty directory below `target`. What an earlier run left would be replayed.
+fn fresh_dir(workspace: &Workspace, name: &str) -> anyhow::Result<PathBuf> {
+    let dir = workspace.target.join("tests").join(name);
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    Ok(dir)
 }
 
 impl Drop for Service {

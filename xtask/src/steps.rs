@@ -7,7 +7,7 @@ use anyhow::ensure;
 use crate::process::{run_command, run_tests};
 use crate::tally::Tally;
 use crate::workspace::{Workspace, cargo};
-use crate::{browser, deny, dependencies, imports, links, purity};
+use crate::{browser, deny, dependencies, imports, links, openapi, purity};
 
 /// One thing that is checked.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ pub enum Outcome {
 }
 
 /// Every step, in the order in which they run.
-pub const STEPS: [Step; 10] = [
+pub const STEPS: [Step; 11] = [
     Step {
         name: "format",
         what: "cargo fmt --all --check",
@@ -88,6 +88,11 @@ pub const STEPS: [Step; 10] = [
         name: "browser",
         what: "pages in Chromium: sending events, following /live, rendering /docs (tests/browser)",
         action: Action::Foreign(browser::check),
+    },
+    Step {
+        name: "openapi",
+        what: "schemathesis against a running ingest and its /openapi.json",
+        action: Action::Call(openapi::check),
     },
     Step {
         name: "docs",
@@ -219,6 +224,6 @@ mod tests {
     #[test]
     fn an_unknown_step_is_named_with_those_that_exist() {
         let error = choose(&["tset".to_owned()]).expect_err("there is no such step").to_string();
-        assert!(error.contains("\"tset\"") && error.contains("test, browser, docs, deny"), "{error}");
+        assert!(error.contains("\"tset\"") && error.contains("openapi, docs, deny"), "{error}");
     }
 }

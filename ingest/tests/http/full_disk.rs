@@ -23,7 +23,7 @@ struct File {
 impl FullDisk {
     /// A disk with room.
     pub(crate) fn with_room() -> Self {
-        Self { disk: Arc::new(Disk), full: Arc::default() }
+        Self { disk: Arc::new(Disk::default()), full: Arc::default() }
     }
 
     /// Fills it, or makes room.

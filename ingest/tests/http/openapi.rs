@@ -33,15 +33,16 @@ fn taking() -> Parts<Stub> {
 
 /// Answers of every kind, with method and path.
 async fn answers() -> Vec<(&'static str, &'static str, Answer)> {
-    let config = Config { body_timeout: Duration::from_millis(20), ..Config::default() };
-    let well = Service::start(config, taking()).await;
+    let well = Service::start(Config::default(), taking()).await;
+    let impatient = Config { body_timeout: Duration::from_millis(20), ..Config::default() };
+    let impatient = Service::start(impatient, taking()).await;
     let failing = Service::start(Config::default(), parts(Stub::failing(AppendError::Closed))).await;
     let panicking = Parts { clock: Arc::new(|| panic!("a fault of ours")), ..taking() };
     let panicking = Service::start(Config::default(), panicking).await;
     let unready = Parts { ready: Arc::new(|| Err("not yet".to_owned())), ..taking() };
     let unready = Service::start(Config::default(), unready).await;
 
-    let mut slow = Connection::open(well.address).await;
+    let mut slow = Connection::open(impatient.address).await;
     let whole = track(VALID.as_bytes());
     slow.send(&whole[..whole.len() - 1]).await;
     let slow = slow.answer().await.expect("an answer");
