@@ -103,6 +103,7 @@ impl Pipeline {
             open_reader: || log.reader(),
             script,
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
+            observer: Box::new(()),
         };
         let running = start(parts).map_err(run_error)?;
         Ok(Self { running, sink })
@@ -135,7 +136,13 @@ const OWN_THREADS: [&str; 2] = ["timely:", "tidegate-"];
 /// Removes from the log what neither recovery nor the metric store needs, as far as age and size want it
 /// gone. Without snapshots recovery needs every event.
 pub(crate) fn tidy(log: &EmbeddedLog, config: &Config) -> Result<(), CommandError> {
-    let needed = embedded::Needed { events_from: BTreeMap::new(), sinks: vec![sink_config(config).name] };
+    let store = sink_config(config);
+    let stored = embedded::NeededRows { sinks: vec![store.name], keep_ms: None };
+    let stored = store.topics.iter().map(|topic| (topic.name.to_string(), stored.clone()));
+    // Nobody reads provisional rows here.
+    let live = embedded::NeededRows { sinks: Vec::new(), keep_ms: Some(0) };
+    let rows = stored.chain([(config.topic_live_metrics.clone(), live)]).collect();
+    let needed = embedded::Needed { events_from: BTreeMap::new(), rows };
     let retained = log.retain(&needed).map_err(|error| CommandError::new(Exit::Failure, error))?;
     if retained != embedded::Retained::default() {
         tracing::info!(rows = retained.rows, segments = retained.segments, "retention removed");

@@ -12,6 +12,7 @@ use crate::commands;
 use crate::config::{self, Inputs, Loaded};
 use crate::exit::{CommandError, Exit};
 use crate::logging;
+use crate::service;
 use args::{Cli, Command};
 
 /// Runs the program with the arguments and the environment of the process.
@@ -49,6 +50,8 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<
         tracing::warn!("{notice}");
     }
     match &cli.command {
+        Command::Demo(args) => commands::demo::run(args, &loaded.config, out),
+        Command::Up(_) => service::run(&loaded.config, out),
         Command::Import(args) => commands::import::run(args, &loaded.config, out),
         Command::Query(args) => commands::query::run(args, &loaded.config, out),
         Command::Ledger(args) => commands::ledger::run(args, &loaded.config, out),

@@ -20,6 +20,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use convert::{duration, size};
 pub use kind::{Hidden, InputFormat, ListenAt, LogLevel, StartupMode, TimeMode};
 pub use layers::{ConfigError, Effective, Fault, Flag, Inputs, Loaded, Source};
 pub(crate) use quantity::{parse_span, show_span};

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use tidegate_model::time::millis;
 use tidegate_model::{Epoch, EventTime, Offset, PartitionId, PartitionState};
 
+use crate::survey::Appended;
+
 /// Ends an epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tick {
@@ -84,6 +86,10 @@ pub struct Statement {
     pub latest: EventTime,
     /// The partition's end, where a look at it succeeded when the epoch ended.
     pub look: Option<Offset>,
+    /// Records read in the epoch.
+    pub records: u64,
+    /// Their append times.
+    pub appended: Option<Appended>,
 }
 
 /// The frontier of an epoch, as every worker hears it.

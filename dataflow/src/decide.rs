@@ -9,6 +9,7 @@ use tidegate_model::{EventTime, PartitionId, PartitionState};
 
 use crate::control::{Journaled, Statement};
 use crate::settings::TimeSettings;
+use crate::survey::{Holder, Survey, standings};
 
 /// What the journal knows of time after an epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +45,23 @@ pub struct Decision {
     pub journal: bool,
     /// Partitions whose watermark is beyond this wait, because another one has a backlog.
     pub hold_above: EventTime,
+    /// How things stand, for whoever looks on.
+    pub survey: Survey,
+}
+
+impl Decision {
+    /// What a journal decided before.
+    pub fn journaled(
+        settings: &TimeSettings,
+        now: EventTime,
+        journaled: Journaled,
+        statements: &[Statement],
+    ) -> Self {
+        let state = TimeState::journaled(now, journaled);
+        let standings = standings(settings, &state.partitions, statements, now);
+        let survey = Survey::new(now, statements, standings, Holder::Journal);
+        Self { state, journal: false, hold_above: EventTime::MAX, survey }
+    }
 }
 
 /// Decides the frontier of an epoch.
@@ -77,38 +95,19 @@ pub fn decide(
         partitions.insert(statement.partition, state);
     }
 
-    let reached = watermark(settings, &partitions, statements, now)
-        .unwrap_or_else(|| clock_rate(settings, previous, &partitions, now))
-        .max(previous.frontier);
+    let standings = standings(settings, &partitions, statements, now);
+    let lowest = standings.iter().filter(|standing| !standing.idle).map(|standing| standing.watermark).min();
+    let reached =
+        lowest.unwrap_or_else(|| clock_rate(settings, previous, &partitions, now)).max(previous.frontier);
     let frontier = reached.max(close_all.unwrap_or(EventTime::MIN));
     let finished = frontier > reached;
+    let holder = if finished { Holder::EndOfInput } else { Holder::of(&standings) };
     let moved = frontier > previous.frontier;
     let rested = previous.now == EventTime::MIN || now.since_ms(previous.now) >= settings.quiet_journal_ms;
     let journal = progressed || finished || (moved && rested);
     let state = if journal { TimeState { now, frontier, partitions } } else { previous.clone() };
     let hold_above = hold_above(settings, state.frontier, statements);
-    Decision { state, journal, hold_above }
-}
-
-/// The smallest watermark of the partitions that are not idle; `None` when all of them are, or there are
-/// none.
-fn watermark(
-    settings: &TimeSettings,
-    partitions: &BTreeMap<PartitionId, PartitionState>,
-    statements: &[Statement],
-    now: EventTime,
-) -> Option<EventTime> {
-    let idle = |partition: &PartitionId, state: &PartitionState| {
-        // Without a successful look at its end we do not know that there is nothing to wait for: the
-        // broker may be down, or we have not got to it.
-        let at_end = statements.iter().any(|s| s.partition == *partition && s.look == Some(s.position));
-        at_end && now.since_ms(state.active_at) >= settings.idle_timeout_ms
-    };
-    partitions
-        .iter()
-        .filter(|(partition, state)| !idle(partition, state))
-        .map(|(_, state)| state.largest.minus_ms(settings.bound_ms))
-        .min()
+    Decision { state, journal, hold_above, survey: Survey::new(now, statements, standings, holder) }
 }
 
 /// When all partitions are idle, time goes on at the clock's rate. A backfill that pauses for a minute

@@ -18,6 +18,7 @@ use crate::batch::{Batch, Position};
 use crate::control::Decided;
 use crate::epochs::Change;
 use crate::job::Batches;
+use crate::open::{OpenCounts, OpenReporter};
 use crate::report::{DropReason, Dropped, Report};
 
 /// The part of a job that sees events. It keeps state per key of this worker.
@@ -32,6 +33,11 @@ pub trait Fold: 'static {
 
     /// Ends the epoch; the changes that it made go to `out`.
     fn finish(&mut self, decided: &Decided, tally: &mut Tally, out: &mut Vec<(Self::Data, Self::Diff)>);
+
+    /// What it holds open, asked once an epoch, after its end.
+    fn open(&self) -> OpenCounts {
+        OpenCounts::default()
+    }
 }
 
 /// What became of the events of an epoch, for one job.
@@ -77,7 +83,7 @@ impl Tally {
 /// A fold with the output that it owns.
 trait Hosted {
     fn rows(&mut self, batch: &Batch, close_before: EventTime);
-    fn finish(&mut self, decided: &Decided, capability: &Capability<u64>) -> Option<Report>;
+    fn finish(&mut self, decided: &Decided, capability: &Capability<u64>) -> [Option<Report>; 2];
 }
 
 /// The output of a fold.
@@ -88,6 +94,7 @@ struct WithOutput<F: Fold> {
     fold: F,
     tally: Tally,
     changes: Vec<(F::Data, F::Diff)>,
+    open: OpenReporter,
     output: Output<F>,
 }
 
@@ -96,13 +103,13 @@ impl<F: Fold> Hosted for WithOutput<F> {
         self.fold.rows(batch, close_before, &mut self.tally);
     }
 
-    fn finish(&mut self, decided: &Decided, capability: &Capability<u64>) -> Option<Report> {
+    fn finish(&mut self, decided: &Decided, capability: &Capability<u64>) -> [Option<Report>; 2] {
         self.fold.finish(decided, &mut self.tally, &mut self.changes);
         if !self.changes.is_empty() {
             let changes = self.changes.drain(..).map(|(data, diff)| (data, decided.epoch.0, diff));
             self.output.activate().session(capability).give_iterator(changes);
         }
-        self.tally.take()
+        [self.tally.take(), self.open.report(self.fold.open())]
     }
 }
 
@@ -159,6 +166,7 @@ impl<'s> HostBuilder<'s> {
             fold,
             tally: Tally::new(job),
             changes: Vec::new(),
+            open: OpenReporter::new(job),
             output: OutputBuilder::from(output),
         }));
         stream
@@ -207,7 +215,8 @@ impl<'s> HostBuilder<'s> {
                     let mut reports: Vec<_> = folds
                         .iter_mut()
                         .zip(&capabilities)
-                        .filter_map(|(fold, capability)| fold.finish(&decided, capability))
+                        .flat_map(|(fold, capability)| fold.finish(&decided, capability))
+                        .flatten()
                         .collect();
                     let capability = &capabilities[reports_port];
                     reports_out.activate().session(capability).give_iterator(reports.drain(..));

@@ -17,6 +17,7 @@ use crate::control::{Close, Decided, Statement, Tick};
 use crate::decide::{Decision, TimeState, decide};
 use crate::graph::Hold;
 use crate::settings::TimeSettings;
+use crate::survey::Survey;
 
 /// What the frontier operator is made of.
 pub(crate) struct FrontierParts {
@@ -34,6 +35,7 @@ pub(crate) struct Settled {
     pub(crate) epoch: Epoch,
     pub(crate) commit: bool,
     pub(crate) state: TimeState,
+    pub(crate) survey: Survey,
 }
 
 /// The streams that leave the operator: what every worker hears, and what only worker 0 needs.
@@ -119,8 +121,7 @@ impl Clock {
         let live = !matches!(tick.close, Close::Journaled(_));
         let decision = match tick.close {
             Close::Journaled(journaled) => {
-                let state = TimeState::journaled(tick.now, journaled);
-                Decision { state, journal: false, hold_above: EventTime::MAX }
+                Decision::journaled(&self.parts.settings, tick.now, journaled, statements)
             }
             Close::Decide => decide(&self.parts.settings, &self.state, statements, tick.now, None),
             Close::DecideAndCloseAll => {
@@ -139,7 +140,12 @@ impl Clock {
             provisional: live && lag_ms <= self.parts.provisional_lag_max_ms,
             hold_above: decision.hold_above,
         };
-        let settled = Settled { epoch: tick.ends, commit: decision.journal, state: self.state.clone() };
+        let settled = Settled {
+            epoch: tick.ends,
+            commit: decision.journal,
+            state: self.state.clone(),
+            survey: decision.survey,
+        };
         (decided, settled)
     }
 }

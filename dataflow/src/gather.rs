@@ -10,6 +10,7 @@ use timely::dataflow::{Scope, operators::Capability};
 
 use crate::frontier::Settled;
 use crate::graph::Results;
+use crate::open::OpenState;
 use crate::report::{EpochResult, Report};
 
 /// Puts complete epochs, in order, into `results`.
@@ -27,6 +28,7 @@ pub(crate) fn gather<'s>(
         drop(capabilities);
         let mut pending: BTreeMap<u64, Vec<Report>> = BTreeMap::new();
         let mut complete: BTreeMap<u64, Settled> = BTreeMap::new();
+        let mut open = OpenState::default();
         move |frontiers| {
             reports.for_each(|time, reports| {
                 let epoch = *time.least().expect("a message has a time");
@@ -41,14 +43,20 @@ pub(crate) fn gather<'s>(
                 }
                 let (epoch, settled) = entry.remove_entry();
                 let reports = pending.remove(&epoch).unwrap_or_default();
-                results.complete.borrow_mut().push_back(result(settled, reports, provisional_rows_max));
+                let result = result(settled, reports, &mut open, provisional_rows_max);
+                results.complete.borrow_mut().push_back(result);
             }
         }
     });
 }
 
 /// Puts one epoch together. Sorting makes its bytes the same for any number of workers.
-fn result(settled: Settled, reports: Vec<Report>, provisional_rows_max: usize) -> EpochResult {
+fn result(
+    settled: Settled,
+    reports: Vec<Report>,
+    open: &mut OpenState,
+    provisional_rows_max: usize,
+) -> EpochResult {
     let mut result = EpochResult {
         epoch: settled.epoch,
         commit: settled.commit,
@@ -59,6 +67,8 @@ fn result(settled: Settled, reports: Vec<Report>, provisional_rows_max: usize) -
         rows: Vec::new(),
         provisional: Vec::new(),
         dropped: Vec::new(),
+        survey: settled.survey,
+        open: OpenState::default(),
     };
     for report in reports {
         match report {
@@ -68,6 +78,7 @@ fn result(settled: Settled, reports: Vec<Report>, provisional_rows_max: usize) -
                 result.ledger.merge(&ledger);
                 result.dropped.append(&mut dropped);
             }
+            Report::Open(job, change) => open.change(job, change),
         }
     }
     // Each worker's rows came sorted, so this merges runs.
@@ -75,5 +86,6 @@ fn result(settled: Settled, reports: Vec<Report>, provisional_rows_max: usize) -
     result.provisional.sort();
     result.provisional.truncate(provisional_rows_max);
     result.dropped.sort();
+    result.open = open.clone();
     result
 }

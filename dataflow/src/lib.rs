@@ -16,9 +16,11 @@ pub mod graph;
 pub mod hash;
 pub mod job;
 pub mod jobs;
+pub mod open;
 pub mod report;
 pub mod settings;
 pub mod source;
+pub mod survey;
 pub mod view;
 
 pub use graph::{Graph, GraphConfig, build};

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use tidegate_model::{Epoch, EventTime, Ledger, MetricRow, Op, PartitionId, PartitionState};
 
 use crate::batch::Position;
+use crate::open::{OpenCounts, OpenState};
+use crate::survey::Survey;
 
 /// A serialised row on its way to the log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -79,6 +81,8 @@ pub enum Report {
     Provisional(Vec<OutRow>),
     /// What became of events, and the records dropped.
     Tally(Ledger, Vec<Dropped>),
+    /// How what a job holds open changed.
+    Open(Cow<'static, str>, OpenCounts),
 }
 
 /// A complete epoch, as it leaves the graph on worker 0.
@@ -102,4 +106,8 @@ pub struct EpochResult {
     pub provisional: Vec<OutRow>,
     /// Records dropped, sorted by position.
     pub dropped: Vec<Dropped>,
+    /// How things stood at its end. Not journaled.
+    pub survey: Survey,
+    /// What the jobs hold open after it. Not journaled.
+    pub open: OpenState,
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidegate_model::{Counts, Epoch, EventTime, Ledger, Offset, PartitionId};
@@ -24,6 +24,7 @@ use crate::feed::{Feed, Intake};
 use crate::graph::Hold;
 use crate::report::{DropReason, Dropped, EVERY_JOB, Report};
 use crate::settings::EventClock;
+use crate::survey::Appended;
 
 /// Bytes of the log that a source reads before it lets other operators run.
 const READ_QUANTUM_BYTES: usize = 256 * 1024;
@@ -42,6 +43,8 @@ pub struct Throttle {
     pub released: Arc<AtomicU64>,
     /// Bytes of compact rows that one source may have in flight.
     pub in_flight_bytes_max: usize,
+    /// Bytes that this worker's source has in flight; the source writes it, for whoever looks on.
+    pub in_flight_bytes: Arc<AtomicUsize>,
 }
 
 /// Everything that a source is made of.
@@ -145,6 +148,9 @@ struct Cursor {
     largest_of_epoch: EventTime,
     /// The largest event time, however far it is ahead of its append time.
     latest: EventTime,
+    /// Records read in this epoch, and their append times.
+    records: u64,
+    appended: Option<Appended>,
 }
 
 struct Source {
@@ -195,6 +201,13 @@ impl Source {
     }
 
     fn step(&mut self) -> Step {
+        let step = self.advance();
+        let in_flight = self.earlier_bytes() + self.epoch_bytes;
+        self.throttle.in_flight_bytes.store(in_flight, Ordering::Relaxed);
+        step
+    }
+
+    fn advance(&mut self) -> Step {
         let complete = match self.plan.clone() {
             None => true,
             Some(Plan { reading: Reading::Live, .. }) => {
@@ -285,7 +298,9 @@ impl Source {
         };
         let position = self.feed.read(partition, from, until, READ_QUANTUM_BYTES, &mut intake);
         cursor.position = position;
-        self.read += position.since(from);
+        let records = position.since(from);
+        cursor.records += records;
+        self.read += records;
         self.epoch_bytes += self.router.take_bytes() + (self.dropped.len() - dropped) * DROPPED_BYTES;
         position > from
     }
@@ -307,6 +322,8 @@ impl Source {
                 largest: std::mem::replace(&mut cursor.largest_of_epoch, EventTime::MIN),
                 latest: cursor.latest,
                 look: if is_input { Some(cursor.position) } else { feed.look(*partition) },
+                records: std::mem::take(&mut cursor.records),
+                appended: cursor.appended.take(),
             })
             .collect();
         let report = self.tally();
@@ -352,6 +369,8 @@ impl Source {
                     largest: EventTime::MIN,
                     largest_of_epoch: EventTime::MIN,
                     latest: EventTime::MIN,
+                    records: 0,
+                    appended: None,
                 });
             }
         }
@@ -377,6 +396,8 @@ impl Receiver<'_> {
 
 impl Intake for Receiver<'_> {
     fn event(&mut self, offset: Offset, append_time: EventTime, event: &Decoded<'_>) {
+        let appended = Appended { oldest: append_time, newest: append_time };
+        self.cursor.appended = Some(self.cursor.appended.map_or(appended, |others| others.and(appended)));
         let event = match self.event_time {
             EventClock::Timestamp => *event,
             EventClock::Append => Decoded { time: append_time, ..*event },

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ops::Bound::{Excluded, Included};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use differential_dataflow::difference::{Abelian, Semigroup};
 use differential_dataflow::hashable::Hashable;
@@ -20,6 +20,7 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 
 use crate::control::Decided;
 use crate::epochs::{Change, per_epoch};
+use crate::open::{OpenCounts, OpenReporter};
 use crate::report::{OutRow, Report};
 
 /// What a view knows of its windows.
@@ -46,7 +47,7 @@ pub trait Windowed: Clone + 'static {
 
 /// The rows of a view whose value is the sum of all changes.
 pub(crate) fn summed_view<'s, W>(
-    name: &str,
+    name: &'static str,
     changes: StreamVec<'s, u64, Change<W::Key, W::Value>>,
     decided: StreamVec<'s, u64, Decided>,
     view: &W,
@@ -129,14 +130,16 @@ pub(crate) type Values<'s, W> = StreamVec<'s, u64, Change<(<W as Windowed>::Key,
 
 /// Turns changes of values into rows. The changes of a key must all arrive at one worker.
 pub(crate) fn gate<'s, W: Windowed>(
-    name: &str,
+    name: &'static str,
     changes: Values<'s, W>,
     decided: StreamVec<'s, u64, Decided>,
     view: W,
 ) -> StreamVec<'s, u64, Report> {
     // Ordered by finality, so that an epoch looks only at windows that become final in it.
     let mut held: BTreeMap<EventTime, BTreeMap<W::Key, Held<W::Value>>> = BTreeMap::new();
+    let mut open = OpenReporter::new(name);
     per_epoch(&format!("{name}: rows"), changes, Pipeline, decided, move |decided, mut changes, out| {
+        let moved = !changes.is_empty() || decided.close_before < decided.close_to;
         let (mut rows, mut provisional) = (Vec::new(), Vec::new());
         // An addition overwrites what the retraction beside it took away.
         changes.sort_by_key(|(_, diff)| *diff);
@@ -178,6 +181,12 @@ pub(crate) fn gate<'s, W: Windowed>(
                 break;
             }
             oldest.remove();
+        }
+        if moved {
+            let not_final = held.range((Excluded(decided.close_to), Unbounded));
+            let windows = not_final.map(|(_, windows)| windows.len()).sum::<usize>();
+            let windows = i64::try_from(windows).expect("fewer windows than i64 can count");
+            out.extend(open.report(OpenCounts { windows, ..OpenCounts::default() }));
         }
         if decided.emit {
             let out_row = |(row, op): &(W::Row, Op)| OutRow::new(row, *op);

@@ -87,6 +87,7 @@ impl<A: EventAppender> Ingest<A> {
     pub fn router(&self, registry: Arc<Registry>) -> Router {
         let routes = Router::new()
             .route(track::PATH, post(track::track::<A>))
+            .route(track::PATH_WITH_SLASH, post(track::track::<A>))
             .route("/v1/healthz", get(health::alive))
             .route("/v1/readyz", get(health::ready::<A>))
             .with_state(Arc::clone(&self.shared))

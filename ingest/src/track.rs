@@ -23,6 +23,9 @@ use crate::refusal::Refusal;
 /// The route.
 pub(crate) const PATH: &str = "/v1/analytics/track";
 
+/// The same route as some clients write it. The old service redirected them; that costs them a request.
+pub(crate) const PATH_WITH_SLASH: &str = "/v1/analytics/track/";
+
 /// How much longer the canonical form of an event usually is than what was sent: the defaults.
 const DEFAULTS_BYTES: usize = 256;
 

@@ -64,6 +64,7 @@ pub fn run_all<S: Subject>(fresh: impl Fn() -> S) {
     journal::rows_of_unbound_epochs_are_refused(&fresh());
     journal::an_older_generation_is_fenced(&fresh());
     journal::row_readers_are_woken(&fresh());
+    journal::readers_know_the_last_binding(&fresh());
     journal::acknowledgements_are_accepted(&fresh());
 }
 

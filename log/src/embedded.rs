@@ -34,7 +34,7 @@ pub use self::journal::{EmbeddedJournal, EmbeddedRowReader, ImportError, ImportS
 pub use self::options::Options;
 pub use self::queue::{EmbeddedAppender, Receipt};
 pub use self::reader::EmbeddedReader;
-pub use self::retain::{Needed, RetainError, Retained};
+pub use self::retain::{Needed, NeededRows, RetainError, Retained};
 pub use self::watch::{Fill, Group, GroupObserver, LogWatch};
 pub use self::writer::Clock;
 

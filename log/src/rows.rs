@@ -1,6 +1,6 @@
 //! Reading rows back out of the log; only committed ones are seen.
 
-use tidegate_model::{Epoch, Generation, Offset, Op, PartitionId};
+use tidegate_model::{AsOf, Epoch, Generation, Offset, Op, PartitionId};
 
 use crate::event::{ReadError, Wake};
 
@@ -31,6 +31,13 @@ pub trait RowReader: Send {
     /// # Errors
     /// When the storage fails.
     fn partitions(&mut self, topic: &str) -> Result<Vec<PartitionId>, ReadError>;
+
+    /// The last binding that was committed; `None` before the first one. Every row of its epoch and of those
+    /// before is seen by a read that begins afterwards.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    fn as_of(&mut self) -> Result<Option<AsOf>, ReadError>;
 
     /// Shows `visit` up to `max_rows` rows of `topic` from `from` on, in order. Returns the offset to
     /// go on from.

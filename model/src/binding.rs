@@ -40,6 +40,24 @@ pub struct Binding {
     pub origin: Option<Origin>,
 }
 
+impl Binding {
+    /// What whoever has all the rows up to this binding is as of.
+    pub fn as_of(&self) -> AsOf {
+        AsOf { epoch: self.epoch, frontier: self.close_to }
+    }
+}
+
+/// How far rows have been taken in: all those of epochs up to this one, so that every window that ends at
+/// or before the frontier is final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsOf {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its frontier; `MIN` when it has not moved yet.
+    #[serde(with = "millis")]
+    pub frontier: EventTime,
+}
+
 /// Where one partition stood at the end of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionState {

@@ -14,7 +14,7 @@ pub mod row;
 pub mod time;
 pub mod window;
 
-pub use binding::{Binding, PartitionState};
+pub use binding::{AsOf, Binding, PartitionState};
 pub use device::DeviceCategory;
 pub use event::Event;
 pub use ids::{Epoch, Generation, Offset, PartitionId};

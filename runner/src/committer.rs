@@ -15,6 +15,7 @@ use tidegate_model::binding::{BINDING_VERSION, Definition, Origin};
 use tidegate_model::{Binding, Epoch, Generation, Ledger, Op};
 
 use crate::config::Topics;
+use crate::observer::EpochFacts;
 use crate::recovery::Recovery;
 
 /// Rows that one commit gathers, at most (a single epoch may exceed it).
@@ -55,8 +56,8 @@ pub enum StepError {
 pub struct Committed {
     /// The binding of the last epoch.
     pub binding: Binding,
-    /// Number of epochs.
-    pub epochs: usize,
+    /// Its epochs, oldest first.
+    pub epochs: Vec<EpochFacts>,
     /// Rows, provisional ones and dropped records included.
     pub rows: usize,
 }
@@ -72,8 +73,8 @@ pub struct Committer<J, R> {
     origin: Option<Origin>,
     ledger: Ledger,
     waiting: VecDeque<EpochResult>,
-    /// A commit that surely did not take place.
-    pending: Option<Commit>,
+    /// A commit that surely did not take place, and its epochs.
+    pending: Option<(Commit, Vec<EpochFacts>)>,
 }
 
 impl<J: Journal, R: EventReader> Committer<J, R> {
@@ -111,14 +112,14 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
         if self.pending.is_none() {
             self.pending = self.prepare()?;
         }
-        let Some(commit) = &self.pending else { return Ok(None) };
+        let Some((commit, epochs)) = &mut self.pending else { return Ok(None) };
         let last = commit.bindings.last().expect("a commit has a binding");
         let epoch = last.epoch;
         match self.journal.commit(commit) {
             Ok(()) => {
                 let committed = Committed {
                     binding: last.clone(),
-                    epochs: commit.bindings.len(),
+                    epochs: std::mem::take(epochs),
                     rows: commit.rows.len(),
                 };
                 self.pending = None;
@@ -129,8 +130,9 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
         }
     }
 
-    fn prepare(&mut self) -> Result<Option<Commit>, StepError> {
+    fn prepare(&mut self) -> Result<Option<(Commit, Vec<EpochFacts>)>, StepError> {
         let mut commit = Commit::default();
+        let mut epochs = Vec::new();
         let mut bytes = 0;
         while let Some(result) = self.waiting.front() {
             let rows = result.rows.len() + result.provisional.len() + result.dropped.len();
@@ -147,10 +149,11 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
             };
             let result = self.waiting.pop_front().expect("looked at above");
             let before = commit.rows.len();
+            epochs.push(EpochFacts::from(&result));
             self.add(&mut commit, result, &originals);
             bytes += commit.rows[before..].iter().map(|row| row.value.len()).sum::<usize>();
         }
-        Ok((!commit.bindings.is_empty()).then_some(commit))
+        Ok((!commit.bindings.is_empty()).then_some((commit, epochs)))
     }
 
     fn add(&mut self, commit: &mut Commit, result: EpochResult, originals: &BTreeMap<Position, Vec<u8>>) {

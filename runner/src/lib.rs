@@ -2,22 +2,26 @@
 //!
 //! Everything that decides is a step-driven state machine with its I/O, clock and randomness behind
 //! traits: [`recovery`] reads a journal, [`pace`] makes ticks, [`committer`] makes commits. Threads are
-//! started in [`run`] only.
+//! started in [`run`] only. What a run says of itself is its [`status`]; [`web`] and [`metrics`] show it.
 
 pub mod clock;
 pub mod committer;
 pub mod config;
 pub mod error;
 pub mod feed;
+pub mod metrics;
+pub mod observer;
 pub mod pace;
 pub mod recovery;
 pub mod run;
 pub mod status;
+pub mod web;
 
 pub use clock::{Clock, Entropy};
 pub use config::{RunnerConfig, Topics};
 pub use error::RunError;
-pub use pace::{Cut, Cuts, Script};
+pub use observer::{CommitFacts, EpochFacts, Observer};
+pub use pace::{Cut, Cuts, Script, Stop};
 pub use recovery::{Recovery, recover};
-pub use run::{Parts, Running, start};
+pub use run::{DrainLimits, Drained, Parts, Running, start};
 pub use status::Status;

@@ -4,14 +4,18 @@
 //! tick to send. A tick that ends an epoch also says how the next one is read, so an epoch ends only
 //! when the next is known.
 
+mod drain;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidegate_dataflow::control::{Close, Journaled, Plan, Reading, Tick};
 use tidegate_dataflow::decide::TimeState;
+use tidegate_dataflow::survey::Standing;
 use tidegate_model::{Epoch, EventTime, Offset, PartitionId};
 
+use self::drain::Drain;
 use crate::recovery::{Recovery, ReplayEpoch};
 
 /// Epochs of replay, or of a bounded run, that may be under way at once.
@@ -71,6 +75,19 @@ impl Cuts {
     }
 }
 
+/// Whether a run is to end, and with what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// It goes on.
+    #[default]
+    No,
+    /// It ends when everything is read that the log held when it was asked to. A bounded run ends with
+    /// the epoch that is open.
+    Drained,
+    /// It ends with the epoch that is open.
+    Now,
+}
+
 /// What the pace is made from at each step.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
@@ -81,7 +98,7 @@ pub struct Facts {
     /// Complete epochs that wait for their commit.
     pub uncommitted: usize,
     /// Whether the run is to end.
-    pub stop: bool,
+    pub stop: Stop,
 }
 
 /// An epoch that has begun.
@@ -107,6 +124,7 @@ pub struct Pace {
     /// Epochs whose tick was sent and which are not complete.
     sent: VecDeque<Epoch>,
     recovered: TimeState,
+    drain: Drain,
 }
 
 impl Pace {
@@ -123,6 +141,7 @@ impl Pace {
             open: None,
             sent: VecDeque::new(),
             recovered,
+            drain: Drain::default(),
         };
         pace.open = Some((pace.first(), Open::Recover));
         pace
@@ -155,11 +174,32 @@ impl Pace {
         }
     }
 
+    /// Takes in where the partitions stood when an epoch ended.
+    pub fn surveyed(&mut self, epoch: Epoch, standings: &[Standing]) {
+        self.drain.survey(epoch, standings);
+    }
+
+    /// Whether the epoch that is open is to be the last.
+    fn stops(&mut self, stop: Stop) -> bool {
+        match stop {
+            Stop::No => false,
+            Stop::Now => true,
+            Stop::Drained => {
+                // Before the first live epoch the sources do not read every partition that there is.
+                if let Some((open, Open::Live { .. })) = &self.open {
+                    self.drain.ask(*open);
+                }
+                self.drain.done() || matches!(self.script, Script::Bounded(_))
+            }
+        }
+    }
+
     /// The tick to send now, if there is one. Call again until there is none.
     pub fn step(&mut self, facts: Facts) -> Option<Tick> {
         while self.sent.front().is_some_and(|epoch| *epoch <= facts.complete) {
             self.sent.pop_front();
         }
+        let stop = self.stops(facts.stop);
         if self.sent.len() as u64 >= EPOCHS_UNDER_WAY_MAX {
             return None;
         }
@@ -170,7 +210,7 @@ impl Pace {
                 let waited_ms = facts.now.since_ms(*since);
                 // A clock that was set back must not stop the ticks.
                 let rested = waited_ms >= self.tick_ms || waited_ms < 0;
-                facts.stop || (rested && facts.uncommitted < self.uncommitted_epochs_max)
+                stop || (rested && facts.uncommitted < self.uncommitted_epochs_max)
             }
             Open::Cut(_) => facts.uncommitted < self.uncommitted_epochs_max,
             Open::Recover | Open::Replay(_) => true,
@@ -178,8 +218,8 @@ impl Pace {
         if !due {
             return None;
         }
-        let ending = matches!(open, Open::Cut(Cut { last: true, .. }))
-            || (facts.stop && !matches!(open, Open::Replay(_)));
+        let ending =
+            matches!(open, Open::Cut(Cut { last: true, .. })) || (stop && !matches!(open, Open::Replay(_)));
         let next = if ending { None } else { Some(self.begin_next(epoch, facts.now)?) };
         let (_, open) = self.open.take().expect("looked at above");
         let (now, close) = match open {

@@ -168,4 +168,4 @@ fn check_events(last: &Binding, log: &mut dyn EventReader) -> Result<(), RunErro
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

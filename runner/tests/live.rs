@@ -1,150 +1,17 @@
 //! Live runs on the embedded log: committed once, replayed by any number of workers.
 #![allow(missing_docs)]
 
+mod support;
+
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use tidegate_dataflow::settings::JobSettings;
-use tidegate_log::embedded::{EmbeddedLog, Options};
-use tidegate_log::{EventAppender as _, EventReader as _, Journal as _, NewEvent, RowReader as _};
+use support::faults::Faults;
+use support::{Deployment, NOON_MS, open, open_with};
+use tidegate_log::{EventAppender as _, EventReader as _, Journal as _, NewEvent};
 use tidegate_model::{EventTime, Offset, PartitionId};
-use tidegate_runner::{Clock, Cut, Cuts, Entropy, Parts, RunnerConfig, Running, Script, recover, start};
-
-const NOON_MS: i64 = 1_600_000_200_000;
-
-/// A clock that a test moves.
-#[derive(Clone)]
-struct Hand(Arc<AtomicI64>);
-
-impl Clock for Hand {
-    fn now(&self) -> EventTime {
-        EventTime::from_millis(self.0.load(Ordering::SeqCst))
-    }
-}
-
-struct Fixed;
-
-impl Entropy for Fixed {
-    fn secret(&mut self) -> (u64, u64) {
-        (5, 6)
-    }
-}
-
-struct Deployment {
-    log: EmbeddedLog,
-    running: Running,
-    clock: Hand,
-}
-
-fn open(dir: &Path, workers: usize, clock_ms: i64) -> Deployment {
-    open_with(dir, workers, clock_ms, Script::Live)
-}
-
-fn open_with(dir: &Path, workers: usize, clock_ms: i64, script: Script) -> Deployment {
-    let clock = Hand(Arc::new(AtomicI64::new(clock_ms)));
-    let log_clock = clock.clone();
-    let options = Options { partitions: 3, ..Options::default() };
-    let files = Arc::new(tidegate_log::embedded::files::Disk::default());
-    let log = EmbeddedLog::open_with(dir, options, files, Arc::new(move || log_clock.now())).expect("opens");
-    let mut journal = log.journal();
-    let recovered = journal.recover().expect("reads");
-    let jobs = JobSettings { session_gap_ms: 30_000, ..JobSettings::default() };
-    let recovery = recover(recovered, &jobs, &mut log.reader(), &clock, &mut Fixed).expect("recovers");
-    let parts = Parts {
-        // The hand moves the clock faster than any worker works.
-        config: RunnerConfig {
-            epoch_timeout_ms: i64::MAX,
-            workers,
-            jobs,
-            tick_ms: 0,
-            ..RunnerConfig::default()
-        },
-        recovery,
-        journal,
-        open_reader: || log.reader(),
-        script,
-        clock: Arc::new(clock.clone()) as Arc<dyn Clock>,
-    };
-    let running = start(parts).expect("starts");
-    Deployment { log, running, clock }
-}
-
-impl Deployment {
-    fn append(&self, user: &str, time_ms: i64) {
-        let appender = self.log.appender();
-        let value = format!(
-            r#"{{"event":{{"id":"00000000-0000-4000-8000-000000000000","type":"page_view"}},"user":{{"id":"{user}"}},
-            "device":{{"user_agent":"Mobile","screen_width":1,"screen_height":1}},
-            "context":{{"url":"http://a.example/","session_id":"s"}},"properties":{{}},
-            "metrics":{{"load_time":{}}},"timestamp":{time_ms}}}"#,
-            time_ms % 1000
-        );
-        let partition = appender.partition_of(user);
-        appender.append_blocking(vec![NewEvent { partition, value: value.into() }]).expect("appends");
-    }
-
-    /// Moves the clock until `done`; fails when that takes too long.
-    fn until(&self, what: &str, step_ms: i64, done: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_mins(1);
-        while !done(self) {
-            assert!(!self.running.is_over(), "the run ended before {what}");
-            assert!(
-                Instant::now() < deadline,
-                "{what} took too long: {:?}",
-                self.running.status().progress()
-            );
-            self.clock.0.fetch_add(step_ms, Ordering::SeqCst);
-            std::thread::yield_now();
-        }
-    }
-
-    fn accepted(&self) -> u64 {
-        let progress = self.running.status().progress();
-        assert!(progress.ledger.adds_up(), "{:?}", progress.ledger);
-        progress.ledger.jobs.get("SessionTracker").map_or(0, |counts| counts.accepted)
-    }
-
-    fn frontier_ms(&self) -> i64 {
-        self.running.status().progress().frontier.as_millis()
-    }
-
-    fn stop(self) -> Vec<String> {
-        self.running.stop();
-        self.running.join().expect("ends in order");
-        rows(&self.log)
-    }
-}
-
-/// All rows of the log: topic, op, JSON; provisional ones left aside.
-fn rows(log: &EmbeddedLog) -> Vec<String> {
-    let mut reader = log.row_reader().expect("opens");
-    let mut rows = Vec::new();
-    for topic in [
-        "event_metrics",
-        "session_metrics",
-        "performance_metrics",
-        "session_window_metrics",
-        "dropped_events",
-    ] {
-        let mut from = Offset::ZERO;
-        loop {
-            let next = reader
-                .read(topic, PartitionId(0), from, 1_000, &mut |row| {
-                    let value = String::from_utf8_lossy(row.value).into_owned();
-                    rows.push(format!("{topic} {} {value}", row.op.as_str()));
-                })
-                .expect("reads");
-            if next == from {
-                break;
-            }
-            from = next;
-        }
-    }
-    rows
-}
+use tidegate_runner::{Cut, Cuts, Script};
 
 /// No key of a table may be final twice.
 fn assert_no_duplicates(rows: &[String]) {
@@ -214,7 +81,8 @@ fn an_event_of_the_future_and_a_broken_one_are_kept_as_they_came() {
 fn frontiers_of_bounded_run(all_appended_first: bool) -> Vec<i64> {
     let dir = tempfile::tempdir().expect("a directory");
     let cuts = Cuts::default();
-    let run = open_with(dir.path(), 2, NOON_MS + 1_000_000, Script::Bounded(cuts.clone()));
+    let run =
+        open_with(dir.path(), 2, NOON_MS + 1_000_000, Script::Bounded(cuts.clone()), &Faults::default());
     let appender = run.log.appender();
     let other = (0..1_000)
         .map(|i| format!("u{i}"))

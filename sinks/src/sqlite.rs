@@ -11,6 +11,7 @@ mod expire;
 mod instant;
 mod layout;
 mod open;
+mod seed;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use layout::TableSql;
 
 pub use error::OpenError;
 pub(crate) use layout::{Stamp, read_stamp};
+pub use seed::SqliteSeed;
 
 /// The name of the file in the data directory.
 pub const METRICS_FILE: &str = "metrics.db";

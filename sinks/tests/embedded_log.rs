@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use tidegate_log::embedded::files::Disk;
-use tidegate_log::embedded::{EmbeddedLog, Needed, Options};
+use tidegate_log::embedded::{EmbeddedLog, Needed, NeededRows, Options};
 use tidegate_log::{Commit, Journal, RowRecord};
 use tidegate_model::binding::BINDING_VERSION;
 use tidegate_model::{Binding, Epoch, EventTime, Ledger, Op};
@@ -71,7 +71,10 @@ impl Process {
     /// Has the log remove every row that it may.
     fn remove_old_rows(&self) -> u64 {
         self.clock.fetch_add(10_000, Ordering::Relaxed);
-        let needed = Needed { sinks: vec![Config::default().name], ..Needed::default() };
+        let config = Config::default();
+        let rows = NeededRows { sinks: vec![config.name], keep_ms: None };
+        let topics = config.topics.iter().map(|topic| (topic.name.to_string(), rows.clone()));
+        let needed = Needed { rows: topics.collect(), ..Needed::default() };
         self.log.retain(&needed).expect("retention works").rows
     }
 

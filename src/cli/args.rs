@@ -8,6 +8,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Flag;
+use crate::demo;
+use crate::load::Rate;
+use crate::load::traffic::USERS_MAX;
 pub use http::{HealthcheckArgs, LoadArgs, LoadFormat};
 
 const AFTER_LONG_IMPORT: &str = "\
@@ -130,13 +133,13 @@ pub struct Listen {
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Events a second
-    #[arg(long, default_value_t = 500.0, value_name = "EVENTS")]
-    pub rate: f64,
+    /// Events a second, or max
+    #[arg(long, default_value = "500", value_name = "EVENTS")]
+    pub rate: Rate,
 
     /// Users that there are
-    #[arg(long, default_value_t = 2_000, value_name = "USERS")]
-    pub users: u64,
+    #[arg(long, default_value_t = 2_000, value_name = "USERS", value_parser = clap::value_parser!(u32).range(1..=i64::from(USERS_MAX)))]
+    pub users: u32,
 
     /// What the traffic is made from: the same seed gives the same events
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
@@ -313,6 +316,11 @@ impl Cli {
     /// The settings that were given as flags. The dedicated ones come last and so override `--set`.
     pub fn flags(&self) -> Vec<Flag> {
         let mut flags = Flags(Vec::new());
+        if let Command::Demo(_) = &self.command {
+            for (key, value) in demo::SETTINGS {
+                flags.add("demo", key, Some(&value.to_owned()));
+            }
+        }
         for (key, value) in &self.set {
             flags.0.push(Flag { name: "--set".to_owned(), key: key.clone(), value: value.clone() });
         }

@@ -29,10 +29,8 @@ pub(super) struct Frame {
     pub(super) open_windows: u64,
     /// Sessions that are open.
     pub(super) open_sessions: u64,
-    /// Final rows so far, corrections included.
+    /// Rows of closed windows and sessions so far, corrections included.
     pub(super) rows: u64,
-    /// Rows of sessions so far.
-    pub(super) sessions: u64,
     /// The newest closed window of events: its start in words, and its fields.
     pub(super) newest: Option<(String, Vec<(String, String)>)>,
     /// The ledger.
@@ -59,11 +57,10 @@ pub(super) fn lines(frame: &Frame) -> Vec<String> {
             frame.frontier_delay.map_or_else(|| "—".to_owned(), short),
         ),
         format!(
-            "open      {} windows   {} sessions      closed  {} rows, {} of them sessions",
+            "open      {} windows   {} sessions      closed  {} rows",
             grouped(frame.open_windows),
             grouped(frame.open_sessions),
             grouped(frame.rows),
-            grouped(frame.sessions),
         ),
     ];
     if let Some((start, fields)) = &frame.newest {
@@ -140,8 +137,7 @@ mod tests {
             open_windows: 5,
             open_sessions: 41,
             rows: 130,
-            sessions: 96,
-            newest: Some(("10:05:05".to_owned(), vec![("click.count".to_owned(), "31".to_owned())])),
+            newest: Some(("10:05:05".to_owned(), vec![("click".to_owned(), "31".to_owned())])),
             ledger,
             waits: None,
         }
@@ -152,8 +148,8 @@ mod tests {
         let expected = "\
    1:23      12,001 sent      12,000 acknowledged      500 events/s   1 failed
 latency   202 in 1.2 ms p50, 10 ms p99   202 → visible 130 ms p50, 1.1 s p99   frontier 2.0 s behind the clock
-open      5 windows   41 sessions      closed  130 rows, 96 of them sessions
-newest    10:05:05   click.count 31
+open      5 windows   41 sessions      closed  130 rows
+newest    10:05:05   click 31
 
   job              accepted  counted  expired  future  filtered  rejected
   EventAggregator    12,000   11,990       10       0         0         0  adds up";

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -12,6 +13,9 @@ use tidegate_server::metrics::latency_histogram;
 /// Epochs that were committed and are not readable yet, at most; while the cache is further behind, the
 /// oldest are not measured.
 const PENDING_MAX: usize = 4_096;
+
+/// Epochs that [`Freshness::recent`] looks at: those of the last ten seconds or so.
+const NEWEST_MAX: usize = 100;
 
 /// A committed epoch that is not readable yet.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +33,16 @@ pub(crate) struct Freshness {
     visible: Histogram,
     readable: Histogram,
     pending: Mutex<VecDeque<Committed>>,
+    newest: Mutex<VecDeque<i64>>,
+}
+
+/// The newest times from append to cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recent {
+    /// The median.
+    pub(crate) p50: Duration,
+    /// The 99th percentile.
+    pub(crate) p99: Duration,
 }
 
 impl Freshness {
@@ -38,6 +52,7 @@ impl Freshness {
             visible: latency_histogram(),
             readable: latency_histogram(),
             pending: Mutex::default(),
+            newest: Mutex::default(),
         };
         registry.register(
             "tidegate_visible_latency_seconds",
@@ -69,6 +84,13 @@ impl Freshness {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(oldest) = pending.front().copied().filter(|oldest| oldest.epoch <= epoch) {
             pending.pop_front();
+            if let Some(appended) = oldest.oldest_append {
+                let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+                if newest.len() == NEWEST_MAX {
+                    newest.pop_front();
+                }
+                newest.push_back(now.since_ms(appended).max(0));
+            }
             for (since, histogram) in
                 [(oldest.oldest_append, &self.visible), (oldest.closed_at, &self.readable)]
             {
@@ -77,6 +99,17 @@ impl Freshness {
                 }
             }
         }
+    }
+
+    /// Over the newest epochs; `None` before the first.
+    pub(crate) fn recent(&self) -> Option<Recent> {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sorted: Vec<i64> = newest.iter().copied().collect();
+        drop(newest);
+        sorted.sort_unstable();
+        let rank = |share: usize| sorted.get((sorted.len() * share / 100).min(sorted.len().checked_sub(1)?));
+        let at = |share| rank(share).map(|ms| Duration::from_millis(ms.unsigned_abs()));
+        at(50).zip(at(99)).map(|(p50, p99)| Recent { p50, p99 })
     }
 }
 
@@ -107,6 +140,8 @@ mod tests {
         assert_eq!((freshness.visible.count(), freshness.readable.count()), (2, 1));
         assert!((freshness.visible.sum() - 0.4).abs() < 1e-9, "{}", freshness.visible.sum());
         assert!((freshness.readable.sum() - 0.1).abs() < 1e-9, "{}", freshness.readable.sum());
+        let recent = freshness.recent().expect("two epochs were measured");
+        assert_eq!((recent.p50.as_millis(), recent.p99.as_millis()), (250, 250));
         freshness.readable(Epoch(9), at(100));
         assert_eq!(freshness.visible.count(), 3);
         assert!((freshness.visible.sum() - 0.4).abs() < 1e-9, "a clock set back is no time");

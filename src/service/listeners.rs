@@ -40,7 +40,8 @@ impl Listeners {
             ingest: bind(config.ingest_listen, "--ingest-listen, ingest.listen").await?,
             api: bind(config.api_listen, "--api-listen, api.listen").await?,
             dataflow: bind(config.dataflow_listen, "--dataflow-listen, dataflow.listen").await?,
-            metrics: bind(config.dataflow_metrics_listen, "--metrics-listen, dataflow.metrics_listen").await?,
+            metrics: bind(config.dataflow_metrics_listen, "--metrics-listen, dataflow.metrics_listen")
+                .await?,
             sinks: bind(config.sink_listen, "--sink-listen, sink.listen, METRICS_PORT").await?,
             health: match config.sink_health_listen {
                 Some(at) => Some(bind(at, "sink.health_listen, HEALTH_PORT").await?),

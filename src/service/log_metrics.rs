@@ -43,7 +43,11 @@ impl Collector for Fill {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let fill = self.0.fill();
         let gauges = [
-            ("tidegate_log_queue_bytes", "Bytes of appends that wait for the writer", fill.queued_bytes as u64),
+            (
+                "tidegate_log_queue_bytes",
+                "Bytes of appends that wait for the writer",
+                fill.queued_bytes as u64,
+            ),
             ("tidegate_log_queue_limit_bytes", "log.queue_bytes_max", fill.queue_bytes_max as u64),
             ("tidegate_log_size_bytes", "Bytes of all segments of the log", fill.used_bytes),
             ("tidegate_log_size_limit_bytes", "log.total_bytes_max", fill.total_bytes_max),

@@ -62,17 +62,37 @@ impl SinkMetrics {
             },
         };
         let (own, old) = (&metrics, &metrics.old);
-        registry.register("tidegate_sink_rows", "Rows of the log, by what the metric store did with them", own.rows.clone());
-        registry.register("tidegate_sink_expired_rows", "Rows forgotten by store.retention", own.expired.clone());
-        registry.register("tidegate_sink_step_duration_seconds", "Time to read and store what one step takes", own.step_duration.clone());
-        registry.register("tidegate_sink_errors", "Steps of the sink that failed and were tried again", own.errors.clone());
+        registry.register(
+            "tidegate_sink_rows",
+            "Rows of the log, by what the metric store did with them",
+            own.rows.clone(),
+        );
+        registry.register(
+            "tidegate_sink_expired_rows",
+            "Rows forgotten by store.retention",
+            own.expired.clone(),
+        );
+        registry.register(
+            "tidegate_sink_step_duration_seconds",
+            "Time to read and store what one step takes",
+            own.step_duration.clone(),
+        );
+        registry.register(
+            "tidegate_sink_errors",
+            "Steps of the sink that failed and were tried again",
+            own.errors.clone(),
+        );
         registry.register("storage_batches", "Steps that stored rows", old.batches.clone());
         registry.register("storage_records", "Rows stored", old.records.clone());
         registry.register("storage_errors", "Steps that failed", old.errors.clone());
         registry.register("storage_commits", "Positions stored with their rows", old.commits.clone());
         registry.register("storage_retries", "Steps taken again after a failure", old.retries.clone());
         registry.register("storage_batch_size", "Rows stored by a step", old.batch_size.clone());
-        registry.register("storage_insert_latency_seconds", "Time of a step that stored rows", old.insert_latency.clone());
+        registry.register(
+            "storage_insert_latency_seconds",
+            "Time of a step that stored rows",
+            old.insert_latency.clone(),
+        );
         registry.register("storage_consume_cycle_seconds", "Time of every step", old.consume_cycle.clone());
         registry.register("storage_adaptive_batch_target", "store.batch_rows", old.batch_target.clone());
         old.batch_target.set(i64::try_from(batch_rows).unwrap_or(i64::MAX));

@@ -129,8 +129,11 @@ pub fn drive(log: &Arc<MemoryLog>, workers: usize) -> Vec<EpochResult> {
     let ends = Mutex::new(Some((ticks(log), results)));
     let log = Arc::clone(log);
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
-        let throttle =
-            Throttle { released: Arc::new(AtomicU64::new(u64::MAX)), in_flight_bytes_max: 1 << 30 };
+        let throttle = Throttle {
+            released: Arc::new(AtomicU64::new(u64::MAX)),
+            in_flight_bytes_max: 1 << 30,
+            in_flight_bytes: Arc::default(),
+        };
         let graph = build(worker, &config, throttle, Box::new(MemoryFeed(Arc::clone(&log))));
         let Graph { ticks: mut input, results: complete, .. } = graph;
         let mut own = if worker.index() == 0 { ends.lock().expect("no panic").take() } else { None };

@@ -1,6 +1,7 @@
 //! `decide` as a table: what is known, what is stated, what follows. Times are seconds after noon.
 
 use super::*;
+use crate::survey::Appended;
 use tidegate_model::Offset;
 
 const NOON_MS: i64 = 1_600_000_000_000;
@@ -22,7 +23,15 @@ fn state(now: i64, frontier: i64, partitions: &[(u32, PartitionState)]) -> TimeS
 /// A partition that was read to its end.
 fn at_end(id: u32, position: u64, largest: EventTime) -> Statement {
     let position = Offset(position);
-    Statement { partition: PartitionId(id), position, largest, latest: largest, look: Some(position) }
+    Statement {
+        partition: PartitionId(id),
+        position,
+        largest,
+        latest: largest,
+        look: Some(position),
+        records: 0,
+        appended: None,
+    }
 }
 
 fn decided(previous: &TimeState, statements: &[Statement], now: i64) -> Decision {
@@ -169,4 +178,75 @@ fn nobody_runs_ahead_while_two_have_a_backlog() {
     assert_eq!(both.hold_above, at(600), "ten minutes ahead of the frontier, the bound included");
     let one = decided(&TimeState::default(), &[behind(0), at_end(1, 1, at(0))], 0);
     assert_eq!(one.hold_above, EventTime::MAX);
+}
+
+/// What holds the frontier: the partitions by number, each with its reason, or what else does.
+fn holder(decision: &Decision) -> String {
+    match &decision.survey.holder {
+        Holder::Partitions(partitions) => {
+            let each = partitions.iter().map(|(id, reason)| format!("{id} {}", reason.as_str()));
+            each.collect::<Vec<_>>().join(", ")
+        }
+        other => other.as_str().to_owned(),
+    }
+}
+
+#[test]
+fn what_holds_the_frontier_is_named_with_its_reason() {
+    let fast = (0, partition(1, at(0), at(0)));
+    let silent = (1, partition(3, at(-100), at(0)));
+    let before = state(0, -110, &[fast, silent]);
+    let new = state(0, -110, &[fast, (1, partition(0, EventTime::MIN, at(0)))]);
+    let backlog = |id| Statement { look: Some(Offset(100)), ..at_end(id, 3, EventTime::MIN) };
+    let unknown = |id| Statement { look: None, ..at_end(id, 3, EventTime::MIN) };
+    let quiet = |id, position| at_end(id, position, EventTime::MIN);
+    let same = Statement { largest: at(-100), ..quiet(2, 7) };
+    for (known, statements, now, expected) in [
+        (&before, vec![at_end(0, 2, at(4)), quiet(1, 3)], 4, "1 lowest_watermark"),
+        (&before, vec![at_end(0, 2, at(5)), quiet(1, 3)], 5, "0 lowest_watermark"),
+        (&before, vec![at_end(0, 2, at(60)), unknown(1)], 60, "1 look_failed"),
+        (&before, vec![at_end(0, 2, at(60))], 60, "1 look_failed"),
+        (&before, vec![at_end(0, 2, at(60)), backlog(1)], 60, "1 backlog"),
+        (&new, vec![at_end(0, 2, at(4)), quiet(1, 0)], 4, "1 no_record"),
+        (&before, vec![quiet(0, 1), quiet(1, 3), same], 4, "1 lowest_watermark, 2 lowest_watermark"),
+        (&before, vec![quiet(0, 1), quiet(1, 3)], 60, "clock"),
+        (&TimeState::default(), vec![], 60, "no_partition"),
+    ] {
+        assert_eq!(holder(&decided(known, &statements, now)), expected, "{statements:?} at {now}");
+    }
+    let settings = TimeSettings::default();
+    let ended = decide(&settings, &before, &[quiet(0, 1), quiet(1, 3)], at(0), Some(at(900)));
+    assert_eq!(holder(&ended), "end_of_input");
+    let journaled = Journaled { close_to: at(-50), partitions: before.partitions.clone() };
+    let replayed = Decision::journaled(&settings, at(60), journaled, &[backlog(0)]);
+    assert_eq!(holder(&replayed), "journal");
+}
+
+#[test]
+fn the_survey_tells_where_every_partition_stands() {
+    let before = state(0, -110, &[(0, partition(1, at(0), at(0))), (1, partition(3, at(-100), at(0)))]);
+    let appended = |oldest, newest| Some(Appended { oldest: at(oldest), newest: at(newest) });
+    let first =
+        Statement { look: Some(Offset(9)), records: 3, appended: appended(2, 5), ..at_end(0, 4, at(5)) };
+    let second = Statement { records: 0, ..at_end(1, 3, EventTime::MIN) };
+    let third = Statement { records: 1, appended: appended(1, 1), ..at_end(2, 1, at(1)) };
+    let survey = decided(&before, &[third, first, second], 6).survey;
+    assert_eq!((survey.now, survey.records, survey.appended), (at(6), 4, appended(1, 5)));
+    let seen: Vec<_> = survey
+        .standings
+        .iter()
+        .map(|it| (it.partition.0, it.position.0, it.lag_records(), it.watermark, it.idle))
+        .collect();
+    let expected =
+        [(0, 4, Some(5), at(-5), false), (1, 3, Some(0), at(-110), true), (2, 1, Some(0), at(-9), false)];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn an_epoch_that_is_not_journaled_is_surveyed_all_the_same() {
+    let before = state(100, 94, &[(0, partition(1, at(100), at(99)))]);
+    let decision = decided(&before, &[at_end(0, 1, EventTime::MIN)], 104);
+    assert!(!decision.journal);
+    assert_eq!((decision.state.now, decision.survey.now), (at(100), at(104)));
+    assert!(decision.survey.standings[0].idle, "five seconds have passed since 99");
 }

@@ -15,6 +15,7 @@ use crate::control::Decided;
 use crate::fold::{Fold, Tally};
 use crate::hash::HashedSet;
 use crate::job::{Building, Common, Job, definition};
+use crate::open::OpenCounts;
 use crate::settings::JobSettings;
 use crate::view::{Windowed, summed_view};
 
@@ -188,5 +189,12 @@ impl Fold for Partials {
             }
             oldest.remove();
         }
+    }
+
+    fn open(&self) -> OpenCounts {
+        let partials = self.open.values().flat_map(|window| &window.types);
+        let users = partials.map(|partial| partial.users.len()).sum::<usize>();
+        let users = i64::try_from(users).expect("fewer users than i64 can count");
+        OpenCounts { users, ..OpenCounts::default() }
     }
 }

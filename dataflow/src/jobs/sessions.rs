@@ -25,6 +25,7 @@ use crate::epochs::per_epoch;
 use crate::fold::{Fold, Tally};
 use crate::hash::HashedMap;
 use crate::job::{Building, Common, Job, definition};
+use crate::open::OpenCounts;
 use crate::report::{OutRow, Report};
 use crate::settings::{JobSettings, SessionEnd};
 use crate::view::report;
@@ -96,6 +97,7 @@ impl Job for SessionTracker {
             timers: BinaryHeap::new(),
             doubtful: Vec::new(),
             changes: Vec::new(),
+            open: 0,
         };
         let sessions = graph.by_user.fold(self.name(), fold);
         graph.sessions = Some(sessions.clone());
@@ -149,6 +151,8 @@ struct Tracked {
     doubtful: Vec<(Key, Doubtful, Box<str>, usize)>,
     /// Sessions that were taken back in this epoch.
     changes: Vec<(Rc<SessionMetrics>, isize)>,
+    /// Sessions that are not closed.
+    open: i64,
 }
 
 impl Tracked {
@@ -171,7 +175,8 @@ impl Tracked {
         if in_time || entry.touches_open(&one, rules, close_before) {
             let names = &entry.names;
             let (job, changes) = (&self.job, &mut self.changes);
-            entry.sessions.add(one, rules.gap_ms, |taken| changes.push((job.row(names.pair(), taken), -1)));
+            let taken = |taken: &Session| changes.push((job.row(names.pair(), taken), -1));
+            self.open += entry.sessions.add(one, rules.gap_ms, taken);
             tally.counts.counted += 1;
             self.remind(key);
         } else {
@@ -199,9 +204,8 @@ impl Tracked {
                     tally.counts.counted += component.records.len() as u64;
                     for record in component.records {
                         let (job, changes, names) = (&self.job, &mut self.changes, &entry.names);
-                        entry.sessions.add(record.session, self.job.rules.gap_ms, |taken| {
-                            changes.push((job.row(names.pair(), taken), -1));
-                        });
+                        let taken = |taken: &Session| changes.push((job.row(names.pair(), taken), -1));
+                        self.open += entry.sessions.add(record.session, self.job.rules.gap_ms, taken);
                     }
                 } else {
                     component.records.iter().for_each(|record| tally.expire(record.at));
@@ -256,6 +260,7 @@ impl Fold for Tracked {
             entry.timer = EventTime::MAX;
             let KeySessions { names, sessions, .. } = entry;
             sessions.close(self.job.rules, decided.close_to, |closed| {
+                self.open -= 1;
                 out.push((self.job.row(names.pair(), closed), 1));
             });
             if sessions.is_empty() {
@@ -264,6 +269,10 @@ impl Fold for Tracked {
                 self.remind(key);
             }
         }
+    }
+
+    fn open(&self) -> OpenCounts {
+        OpenCounts { sessions: self.open, ..OpenCounts::default() }
     }
 }
 

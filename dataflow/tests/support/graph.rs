@@ -10,6 +10,7 @@ use tidegate_dataflow::control::{Close, Journaled, Plan, Reading, Tick};
 use tidegate_dataflow::decide::TimeState;
 use tidegate_dataflow::feed::{Feed, Intake};
 use tidegate_dataflow::hash::HashKey;
+use tidegate_dataflow::open::OpenState;
 use tidegate_dataflow::report::{self, DropReason, EpochResult};
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
 use tidegate_dataflow::source::Throttle;
@@ -103,10 +104,13 @@ pub struct HandDriven {
     finishing: bool,
     ledger: Ledger,
     bindings: Vec<Binding>,
+    /// What the jobs hold open after the last epoch, by the name of the job.
+    pub open: OpenState,
 }
 
 impl HandDriven {
-    fn start(jobs: &JobSettings, time: &TimeSettings, workers: usize, partitions: u32) -> Self {
+    /// Starts a deployment that is new.
+    pub fn start(jobs: &JobSettings, time: &TimeSettings, workers: usize, partitions: u32) -> Self {
         let log = SharedLog::default();
         for partition in 0..partitions {
             log.lock().expect("no panic").partitions.insert(PartitionId(partition), MemPartition::default());
@@ -127,8 +131,11 @@ impl HandDriven {
         #[expect(clippy::disallowed_methods, reason = "a test assembles its own threads")]
         let workers = std::thread::spawn(move || {
             timely::execute(timely::Config::process(workers), move |worker| {
-                let throttle =
-                    Throttle { released: Arc::new(AtomicU64::new(u64::MAX)), in_flight_bytes_max: 1 << 30 };
+                let throttle = Throttle {
+                    released: Arc::new(AtomicU64::new(u64::MAX)),
+                    in_flight_bytes_max: 1 << 30,
+                    in_flight_bytes: Arc::default(),
+                };
                 let feed = Box::new(MemFeed(Arc::clone(&feed_log)));
                 let Graph { mut ticks, results, .. } = build(worker, &config, throttle, feed);
                 let ends = (worker.index() == 0).then(|| ends.lock().expect("no panic").take()).flatten();
@@ -162,6 +169,7 @@ impl HandDriven {
             finishing: false,
             ledger: complete(Ledger::default()),
             bindings: Vec::new(),
+            open: OpenState::default(),
         }
     }
 
@@ -202,6 +210,7 @@ impl HandDriven {
         let nothing = self.results.recv().expect("the workers run");
         assert!(nothing.rows.is_empty() && !nothing.commit, "an epoch without records: {nothing:?}");
         let result = self.results.recv().expect("the workers run");
+        self.open.clone_from(&result.open);
         self.state =
             TimeState { now: result.now, frontier: result.close_to, partitions: result.partitions.clone() };
         result

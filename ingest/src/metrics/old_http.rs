@@ -71,8 +71,9 @@ impl OldHttpMetrics {
 }
 
 async fn measure(State(metrics): State<OldHttpMetrics>, request: Request, next: Next) -> Response {
-    let matched = request.extensions().get::<MatchedPath>();
-    let handler = matched.and_then(|path| HANDLERS.into_iter().find(|handler| *handler == path.as_str()));
+    let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let handler =
+        matched.and_then(|path| HANDLERS.into_iter().find(|handler| *handler == path.trim_end_matches('/')));
     let Some(handler) = handler else {
         return next.run(request).await;
     };

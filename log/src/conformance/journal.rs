@@ -1,6 +1,6 @@
 //! What the journal and the rows promise.
 
-use tidegate_model::{Epoch, Generation, Offset, Op, PartitionId};
+use tidegate_model::{AsOf, Epoch, EventTime, Generation, Offset, Op, PartitionId};
 
 use super::{Subject, bell, binding, wait_for};
 use crate::event::ReadError;
@@ -161,6 +161,27 @@ pub fn row_readers_are_woken(subject: &impl Subject) {
     while values(&mut rows).is_empty() {
         wait_for(&rung);
     }
+}
+
+/// What rows are as of is the last binding committed, also for a reader that was there before and for one
+/// of the next process; a commit that was refused changes nothing.
+pub fn readers_know_the_last_binding(subject: &impl Subject) {
+    let (mut journal, mut rows) = (subject.journal(), subject.rows());
+    let generation = journal.recover().expect("it recovers").generation;
+    assert_eq!(rows.as_of().expect("it is readable"), None);
+    let frontier = EventTime::from_millis(1_431_857_103_007);
+    let mut last = binding(3, generation);
+    last.close_to = frontier;
+    let two = Commit { bindings: vec![binding(1, generation), last], rows: vec![row(3, "a")] };
+    journal.commit(&two).expect("it commits");
+    let expected = Some(AsOf { epoch: Epoch(3), frontier });
+    assert_eq!(rows.as_of().expect("it is readable"), expected);
+    assert_eq!(values(&mut rows), ["a"]);
+    journal.commit(&commit(2, generation, vec![])).expect_err("the epoch is not greater");
+    assert_eq!(subject.rows().as_of().expect("it is readable"), expected);
+    journal.commit(&commit(4, generation, vec![])).expect("it commits");
+    let expected = AsOf { epoch: Epoch(4), frontier: EventTime::MIN };
+    assert_eq!(rows.as_of().expect("it is readable"), Some(expected));
 }
 
 /// Sinks may say how far they are, also twice, also of what they said before.

@@ -16,8 +16,18 @@ pub struct Needed {
     /// Per partition, the offset from which recovery reads; of a partition that is not named everything
     /// is kept.
     pub events_from: BTreeMap<PartitionId, Offset>,
-    /// The sinks that must have acknowledged a row before it goes; without any, no row goes.
+    /// Per topic of rows, who needs them and for how long; of a topic that is not named every row is kept.
+    pub rows: BTreeMap<String, NeededRows>,
+}
+
+/// Who needs the rows of a topic, and for how long they are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NeededRows {
+    /// The sinks that must have acknowledged a row before it goes. Without any, age alone decides.
     pub sinks: Vec<String>,
+    /// So long after its commit is a row kept at least, in milliseconds. Where nothing is said,
+    /// [`Options::retention_ms`] counts, and without that too the row is kept.
+    pub keep_ms: Option<i64>,
 }
 
 /// What was removed.
@@ -51,9 +61,10 @@ pub(super) fn retain(
 ) -> Result<Retained, RetainError> {
     let keep_from = options.retention_ms.map(|retention_ms| now.minus_ms(retention_ms));
     let mut retained = remove_segments(shared, options, keep_from, needed)?;
-    if let Some(keep_from) = keep_from {
-        retained.rows = journal
-            .remove_rows(&needed.sinks, keep_from)
+    for (topic, rows) in &needed.rows {
+        let Some(keep_ms) = rows.keep_ms.or(options.retention_ms) else { continue };
+        retained.rows += journal
+            .remove_rows(topic, &rows.sinks, now.minus_ms(keep_ms))
             .map_err(|reason| RetainError { path: super::journal::FILE.to_owned(), reason })?;
     }
     Ok(retained)

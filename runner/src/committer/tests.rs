@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use tidegate_dataflow::decide::TimeState;
 use tidegate_dataflow::hash::HashKey;
+use tidegate_dataflow::open::OpenState;
 use tidegate_dataflow::report::DropReason;
+use tidegate_dataflow::survey::{Appended, Holder, Survey};
 use tidegate_log::RecordRef;
 use tidegate_log::event::Wake;
 use tidegate_log::journal::{JournalError, Recovered};
@@ -112,6 +114,14 @@ fn epoch(epoch: u64) -> EpochResult {
         rows: vec![row.clone()],
         provisional: vec![row],
         dropped: vec![dropped("EventAggregator"), dropped("SessionTracker")],
+        survey: Survey {
+            now: EventTime::from_millis(2),
+            records: 1,
+            appended: Some(Appended { oldest: EventTime::MIN, newest: EventTime::MAX }),
+            standings: Vec::new(),
+            holder: Holder::NoPartition,
+        },
+        open: OpenState::default(),
     }
 }
 
@@ -125,7 +135,19 @@ fn all_complete_epochs_go_into_one_commit_in_order() {
     it.committer.push(epoch(10));
     it.committer.push(epoch(12));
     let committed = it.committer.step().expect("it works").expect("something waited");
-    assert_eq!((committed.epochs, committed.rows, committed.binding.epoch), (2, 8, Epoch(12)));
+    assert_eq!((committed.epochs.len(), committed.rows, committed.binding.epoch), (2, 8, Epoch(12)));
+    let facts = EpochFacts {
+        epoch: Epoch(10),
+        now: EventTime::from_millis(1),
+        frontier: EventTime::from_millis(0),
+        records: 1,
+        appended: Some(Appended { oldest: EventTime::MIN, newest: EventTime::MAX }),
+        rows: 1,
+        provisional: 1,
+        dropped: 2,
+        closed: true,
+    };
+    assert_eq!(committed.epochs[0], facts);
     assert!(it.committer.idle());
     assert_eq!(it.committer.step().expect("it works"), None);
 
@@ -156,7 +178,7 @@ fn what_surely_failed_is_sent_again_unchanged() {
         }));
     }
     assert_eq!(it.committer.step().expect("it works").expect("it waited").binding.epoch, Epoch(10));
-    assert_eq!(it.committer.step().expect("it works").expect("they waited").epochs, 2);
+    assert_eq!(it.committer.step().expect("it works").expect("they waited").epochs.len(), 2);
     assert_eq!(it.journal.taken.lock().expect("no panic").len(), 2);
 }
 

@@ -38,7 +38,7 @@ fn recovery(replay: Vec<ReplayEpoch>, next: u64) -> Recovery {
 }
 
 fn facts(now: i64) -> Facts {
-    Facts { now: at(now), complete: Epoch(u64::MAX), uncommitted: 0, stop: false }
+    Facts { now: at(now), complete: Epoch(u64::MAX), uncommitted: 0, stop: Stop::No }
 }
 
 fn next_of(tick: &Tick) -> (u64, Reading) {
@@ -129,7 +129,7 @@ fn cuts_wait_for_commits_and_a_stop_waits_for_no_cut() {
     assert_eq!(pace.step(Facts { uncommitted: 4, ..facts(0) }), None);
     assert!(pace.step(facts(0)).is_some());
     assert_eq!(pace.step(facts(0)), None, "the next cut is not known");
-    let last = pace.step(Facts { stop: true, ..facts(0) }).expect("it ends where it is");
+    let last = pace.step(Facts { stop: Stop::Now, ..facts(0) }).expect("it ends where it is");
     assert_eq!((last.close, last.next), (Close::Decide, None));
 }
 
@@ -149,7 +149,82 @@ fn too_many_cuts_have_to_wait() {
 fn a_stop_ends_a_live_run_with_the_open_epoch() {
     let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Live, 100, 4);
     pace.step(facts(1_000)).expect("the first");
-    let last = pace.step(Facts { stop: true, ..facts(1_001) }).expect("no tick is waited for");
+    let last = pace.step(Facts { stop: Stop::Now, ..facts(1_001) }).expect("no tick is waited for");
     assert_eq!((last.ends, last.close.clone(), last.next.clone()), (Epoch(1_000), Close::Decide, None));
     assert!(pace.ended());
+}
+
+/// A partition that is read up to `position` of `end`.
+fn standing(id: u32, position: u64, end: Option<u64>) -> Standing {
+    Standing {
+        partition: PartitionId(id),
+        position: Offset(position),
+        look: end.map(Offset),
+        largest: at(0),
+        watermark: at(0),
+        idle: false,
+    }
+}
+
+/// Ends the next live epoch, of which this is the survey; whether it was the last one.
+fn drains(pace: &mut Pace, now: i64, surveyed: &[Standing]) -> bool {
+    let tick = pace.step(Facts { stop: Stop::Drained, ..facts(now) }).expect("100 ms have passed");
+    pace.surveyed(tick.ends, surveyed);
+    tick.next.is_none()
+}
+
+#[test]
+fn a_drain_ends_when_everything_is_read_that_was_there() {
+    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Live, 100, 4);
+    pace.step(facts(1_000)).expect("the first");
+    pace.surveyed(Epoch(999), &[standing(0, 5, Some(5))]);
+    assert!(!drains(&mut pace, 1_100, &[standing(0, 5, Some(9)), standing(1, 3, Some(3))]));
+    assert!(!drains(&mut pace, 1_200, &[standing(0, 8, Some(50)), standing(1, 3, Some(40))]));
+    assert!(!drains(&mut pace, 1_300, &[standing(0, 9, Some(50)), standing(1, 3, None)]));
+    let last = pace.step(Facts { stop: Stop::Drained, ..facts(1_301) }).expect("no tick is waited for");
+    assert_eq!((last.ends, last.next), (Epoch(1_003), None));
+    assert!(pace.ended());
+}
+
+#[test]
+fn a_drain_trusts_only_looks_that_succeed_after_it_was_asked_for() {
+    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Live, 100, 4);
+    pace.step(facts(1_000)).expect("the first");
+    pace.step(facts(1_100)).expect("the second");
+    assert_eq!(pace.step(Facts { stop: Stop::Drained, ..facts(1_101) }), None, "asked for during 1001");
+    pace.surveyed(Epoch(1_000), &[standing(0, 5, Some(5))]);
+    assert!(!drains(&mut pace, 1_200, &[standing(0, 5, None), standing(1, 3, Some(3))]), "that was before");
+    assert!(!drains(&mut pace, 1_300, &[standing(0, 5, Some(6)), standing(1, 3, Some(3))]), "a look failed");
+    assert!(!drains(&mut pace, 1_400, &[standing(0, 6, Some(6)), standing(1, 3, Some(3))]));
+    assert!(drains(&mut pace, 1_401, &[]));
+}
+
+#[test]
+fn a_stop_cuts_a_drain_short() {
+    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Live, 100, 4);
+    pace.step(facts(1_000)).expect("the first");
+    assert!(!drains(&mut pace, 1_100, &[standing(0, 5, Some(9))]));
+    assert_eq!(pace.step(Facts { stop: Stop::Now, ..facts(1_101) }).expect("at once").next, None);
+}
+
+#[test]
+fn a_drain_replays_first_and_reads_what_is_new() {
+    let mut pace = Pace::new(&recovery(vec![bound(10, 5)], 11), Script::Live, 100, 4);
+    let asked = Facts { stop: Stop::Drained, ..facts(0) };
+    let ticks: Vec<Tick> = std::iter::from_fn(|| pace.step(asked)).collect();
+    assert_eq!(ticks.last().map(next_of), Some((11, Reading::Live)));
+    pace.surveyed(Epoch(9), &[]);
+    pace.surveyed(Epoch(10), &[standing(0, 5, Some(5))]);
+    let new = standing(1, 2, Some(7));
+    assert!(!drains(&mut pace, 100, &[standing(0, 5, Some(5)), new]), "a partition that no epoch bound");
+    assert!(!drains(&mut pace, 200, &[standing(0, 5, Some(5)), Standing { position: Offset(7), ..new }]));
+    assert!(drains(&mut pace, 201, &[]));
+}
+
+#[test]
+fn a_bounded_run_has_no_end_to_drain_to() {
+    let cuts = Cuts::default();
+    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Bounded(cuts), 100, 4);
+    let last = pace.step(Facts { stop: Stop::Drained, ..facts(0) }).expect("it ends where it is");
+    assert_eq!(last.next, None);
 }

@@ -79,6 +79,11 @@ fn start(bindings: Vec<Binding>, settings: &JobSettings, log: Range<u64>) -> Res
     recover(recovered, settings, &mut log, &Noon, &mut Sevens)
 }
 
+/// What a new deployment starts from.
+pub(crate) fn fresh() -> Recovery {
+    start(Vec::new(), &JobSettings::default(), 0..0).expect("nothing can be wrong")
+}
+
 #[test]
 fn a_new_deployment_begins_with_the_unix_time_and_a_secret() {
     let recovery = start(Vec::new(), &JobSettings::default(), 0..0).expect("nothing can be wrong");

@@ -2,14 +2,17 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidegate_dataflow::report::EpochResult;
-use tidegate_log::{EventReader, Journal, ReadError};
+use tidegate_log::{CommitError, EventReader, Journal, ReadError};
+use tidegate_model::Binding;
 
 use super::{Control, Failures};
 use crate::committer::{Committer, StepError};
-use crate::error::RunError;
+use crate::error::{RunError, chain};
+use crate::observer::{CommitFacts, Observer};
+use crate::status::{LastCommit, Status, Waits};
 
 /// How long a commit that surely did not take place rests before it is sent again.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
@@ -20,9 +23,10 @@ pub(super) fn run(
     complete: &Receiver<EpochResult>,
     control: &Control,
     failures: &Failures,
+    observer: &mut dyn Observer,
 ) {
+    let status = &control.status;
     let mut more = true;
-    let mut waits: Option<String> = None;
     while (more || !committer.idle()) && !control.abort.load(Ordering::Acquire) {
         if committer.idle() {
             match complete.recv_timeout(RETRY_PAUSE) {
@@ -35,22 +39,17 @@ pub(super) fn run(
         for result in complete.try_iter() {
             committer.push(result);
         }
+        let began = Instant::now();
         match committer.step() {
             Ok(None) => {}
             Ok(Some(done)) => {
-                let binding = done.binding;
-                waits = None;
-                control.uncommitted.fetch_sub(done.epochs, Ordering::AcqRel);
-                control.released.store(binding.epoch.0, Ordering::Release);
-                control.status.update(|progress| {
-                    progress.epoch = binding.epoch;
-                    progress.frontier = binding.close_to;
-                    progress.ledger = binding.ledger;
-                    progress.rows += done.rows as u64;
-                    progress.waits = None;
-                });
-                // Sources wait for room, and worker 0 for the number of epochs to fall.
-                control.wake();
+                let commit = CommitFacts {
+                    epochs: &done.epochs,
+                    committed_at: status.now(),
+                    duration: began.elapsed(),
+                };
+                took_place(control, done.binding, done.rows, &commit);
+                observer.committed(&commit);
             }
             Err(StepError::Fatal { epoch, error }) => {
                 failures.fail(RunError::Commit { epoch, error });
@@ -59,12 +58,7 @@ pub(super) fn run(
                 failures.fail(error.into());
             }
             Err(retry) => {
-                let reason = chain(&retry);
-                if waits.as_ref() != Some(&reason) {
-                    tracing::warn!(%reason, "commits wait");
-                }
-                control.status.update(|progress| progress.waits = Some(reason.clone()));
-                waits = Some(reason);
+                wait(status, &retry);
                 // Nothing unparks this thread: it rests, however much comes in meanwhile.
                 std::thread::park_timeout(RETRY_PAUSE);
             }
@@ -72,14 +66,40 @@ pub(super) fn run(
     }
 }
 
-/// An error with everything behind it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+/// Tells everybody of a commit.
+fn took_place(control: &Control, binding: Binding, rows: usize, commit: &CommitFacts<'_>) {
+    let status = &control.status;
+    status.uncommitted.fetch_sub(commit.epochs.len(), Ordering::AcqRel);
+    control.released.store(binding.epoch.0, Ordering::Release);
+    status.commit_durations.observe(commit.duration.as_secs_f64());
+    status.update(|progress| {
+        progress.epoch = binding.epoch;
+        progress.frontier = binding.close_to;
+        progress.ledger = binding.ledger;
+        progress.epochs += commit.epochs.len() as u64;
+        progress.rows += rows as u64;
+        progress.last_commit = Some(LastCommit { at: commit.committed_at, duration: commit.duration });
+        if let Some(waits) = progress.waits.take() {
+            tracing::info!(since = %waits.since, "commits go on");
+        }
+    });
+    // Sources wait for room, and worker 0 for the number of epochs to fall.
+    control.wake();
+}
+
+/// Says why commits wait, once for each reason.
+fn wait(status: &Status, retry: &StepError) {
+    let reason = chain(retry);
+    let disk_full = matches!(retry, StepError::Retry { error: CommitError::DiskFull { .. }, .. });
+    let now = status.now();
+    let mut is_new = false;
+    status.update(|progress| {
+        let since = progress.waits.as_ref().map_or(now, |waits| waits.since);
+        let waits = Waits { since, reason: reason.clone(), disk_full };
+        is_new = progress.waits.replace(waits).is_none_or(|before| before.reason != reason);
+    });
+    if is_new {
+        tracing::warn!(%reason, "commits wait");
+        status.error(&reason);
     }
-    text
 }

@@ -21,6 +21,7 @@ use crate::error::RunError;
 use crate::feed::LogFeed;
 use crate::pace::{Facts, Pace, Script};
 use crate::recovery::Recovery;
+use crate::status::Newest;
 
 /// A parked worker looks around at least so often.
 const PARK_MAX: Duration = Duration::from_millis(100);
@@ -70,8 +71,7 @@ pub(super) fn run<R: EventReader + 'static>(parts: WorkerParts<R>) -> Result<(),
         looked_at: EventTime::MIN,
         watched: None,
     }));
-    let throttle =
-        Throttle { released: Arc::clone(&control.released), in_flight_bytes_max: config.in_flight_bytes_max };
+    let in_flight_bytes_max = config.in_flight_bytes_max;
     let workers = config.workers;
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let reader =
@@ -79,7 +79,12 @@ pub(super) fn run<R: EventReader + 'static>(parts: WorkerParts<R>) -> Result<(),
         let failures = failures.clone();
         let source = Arc::new(OnceLock::new());
         let feed = LogFeed::new(woken(reader, &source), fields, move |error| failures.fail(error));
-        let graph = build(worker, &graph, throttle.clone(), Box::new(feed));
+        let throttle = Throttle {
+            released: Arc::clone(&control.released),
+            in_flight_bytes_max,
+            in_flight_bytes: Arc::clone(&control.status.in_flight_bytes[worker.index()]),
+        };
+        let graph = build(worker, &graph, throttle, Box::new(feed));
         // Waking works once the activator is there; until then the source runs by itself.
         let _ = source.set(worker.sync_activator_for(graph.source_address.to_vec()));
         control.register(worker.sync_activator_for(graph.source_address.to_vec()));
@@ -166,29 +171,41 @@ impl Driver {
         }
     }
 
+    /// Shows a complete epoch, also one that needs no commit: why time does not move is then of interest.
+    fn show(&self, result: &EpochResult) {
+        let replayed = result.epoch <= self.replayed_to;
+        self.control.status.update(|progress| {
+            if replayed {
+                progress.epoch = result.epoch;
+                progress.replayed_events = result.partitions.values().map(|state| state.end.0).sum();
+            }
+            progress.recovered |= result.epoch >= self.replayed_to;
+            let (survey, open) = (result.survey.clone(), result.open.clone());
+            progress.newest = Some(Newest { epoch: result.epoch, survey, open });
+        });
+    }
+
     /// Takes complete epochs out and sends ticks in; says how long the worker may sleep.
     fn step(&mut self, ticks: &mut Option<Ticks>, results: &Results) -> Duration {
         while let Some(result) = results.pop() {
             self.complete = result.epoch;
+            self.pace.surveyed(result.epoch, &result.survey.standings);
+            self.show(&result);
             if result.commit {
-                self.control.uncommitted.fetch_add(1, Ordering::AcqRel);
+                self.control.status.uncommitted.fetch_add(1, Ordering::AcqRel);
                 // The committer is gone only when the run is being aborted.
                 let _ = self.results.send(result);
             } else if result.epoch <= self.replayed_to {
                 // What was committed before needs no commit: nothing waits for it any more.
                 self.control.released.store(result.epoch.0, Ordering::Release);
                 self.control.wake();
-                self.control.status.update(|progress| {
-                    progress.epoch = result.epoch;
-                    progress.replayed_events = result.partitions.values().map(|state| state.end.0).sum();
-                });
             }
         }
         let facts = Facts {
             now: self.clock.now(),
             complete: self.complete,
-            uncommitted: self.control.uncommitted.load(Ordering::Acquire),
-            stop: self.control.stop.load(Ordering::Acquire),
+            uncommitted: self.control.status.uncommitted.load(Ordering::Acquire),
+            stop: self.control.stop(),
         };
         if let Some(open) = ticks {
             while let Some(tick) = self.pace.step(facts) {

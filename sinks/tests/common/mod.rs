@@ -1,6 +1,8 @@
 //! A log of rows in memory, and a place for metric stores.
 #![allow(dead_code, reason = "every test crate uses a part of it")]
 
+pub(crate) mod cached;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,7 +12,7 @@ use rusqlite::types::Value as SqlValue;
 use tidegate_log::event::Wake;
 use tidegate_log::{ReadError, RowReader, RowRef};
 use tidegate_model::row::{EventMetrics, MetricRow, Op};
-use tidegate_model::{Epoch, EventTime, Generation, Offset, PartitionId};
+use tidegate_model::{AsOf, Epoch, EventTime, Generation, Offset, PartitionId};
 use tidegate_sinks::store::conformance::Harness;
 use tidegate_sinks::{METRICS_FILE, SqliteStore};
 
@@ -40,6 +42,7 @@ struct State {
     acknowledgements_to_fail: usize,
     unreadable: Option<(String, u32)>,
     reads: Vec<(String, u32, u64)>,
+    as_of: Option<AsOf>,
 }
 
 /// A log of rows in memory; clones share it.
@@ -97,6 +100,11 @@ impl MemoryLog {
         });
     }
 
+    /// Says how far the bindings have come.
+    pub(crate) fn set_as_of(&self, epoch: u64, frontier: EventTime) {
+        self.with(|state| state.as_of = Some(AsOf { epoch: Epoch(epoch), frontier }));
+    }
+
     pub(crate) fn fail_acknowledgements(&self, count: usize) {
         self.with(|state| state.acknowledgements_to_fail = count);
     }
@@ -126,6 +134,10 @@ impl RowReader for MemoryLog {
             let of_topic = state.partitions.keys().filter(|(name, _)| name == topic);
             of_topic.map(|(_, partition)| PartitionId(*partition)).collect()
         }))
+    }
+
+    fn as_of(&mut self) -> Result<Option<AsOf>, ReadError> {
+        Ok(self.with(|state| state.as_of))
     }
 
     fn read(

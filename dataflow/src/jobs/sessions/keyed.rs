@@ -97,16 +97,17 @@ impl Sessions {
     }
 
     /// Adds a session and merges it with those that it touches. `taken` is shown each of them whose row
-    /// stands, for the row does not stand any longer.
-    pub(super) fn add(&mut self, session: Session, gap_ms: i64, mut taken: impl FnMut(&Session)) {
+    /// stands, for the row does not stand any longer. Returns how many more sessions are open.
+    pub(super) fn add(&mut self, session: Session, gap_ms: i64, mut taken: impl FnMut(&Session)) -> i64 {
         if let [only] = &mut self.0[..]
             && !only.emitted
             && only.touches(&session, gap_ms)
         {
             only.absorb(&session);
-            return;
+            return 0;
         }
         let mut merged = session;
+        let mut opened = 1;
         self.0.retain(|other| {
             // To touch any part is to touch the whole: the others are further than the gap from each
             // other, so what is absorbed here cannot bring a new neighbour into reach.
@@ -114,6 +115,8 @@ impl Sessions {
             if touches {
                 if other.emitted {
                     taken(other);
+                } else {
+                    opened -= 1;
                 }
                 merged.absorb(other);
             }
@@ -121,6 +124,7 @@ impl Sessions {
         });
         merged.emitted = false;
         self.0.push(merged);
+        opened
     }
 
     /// Closes what `close_to` closes, and forgets what can be forgotten. `closed` is shown each session

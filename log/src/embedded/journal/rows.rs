@@ -4,10 +4,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row};
-use tidegate_model::{Epoch, Generation, Offset, Op, PartitionId};
+use tidegate_model::{AsOf, Binding, Epoch, Generation, Offset, Op, PartitionId};
 
 use super::transaction::{read_error, transaction};
-use super::{JournalDb, schema};
+use super::{JournalDb, bindings, schema};
 use crate::embedded::wakes::Registration;
 use crate::event::{ReadError, Wake};
 use crate::journal::JournalError;
@@ -96,6 +96,14 @@ fn show_row(
 impl RowReader for EmbeddedRowReader {
     fn partitions(&mut self, _topic: &str) -> Result<Vec<PartitionId>, ReadError> {
         Ok(vec![PARTITION])
+    }
+
+    fn as_of(&mut self) -> Result<Option<AsOf>, ReadError> {
+        let last = bindings::read_last(&self.connection, &self.db.path).map_err(|error| match error {
+            JournalError::Damaged { what, reason } => ReadError::Damaged { path: what, at: 0, reason },
+            error => ReadError::Storage { path: self.db.name(), reason: error.to_string() },
+        })?;
+        Ok(last.as_ref().map(Binding::as_of))
     }
 
     fn read(

@@ -14,7 +14,7 @@ use crate::embedded::events::{Events, Step};
 use crate::embedded::files::memory::{Fail, MemoryFiles};
 use crate::embedded::files::{Disk, Files as _};
 use crate::embedded::reader::EmbeddedReader;
-use crate::embedded::{EmbeddedAppender, EmbeddedLog, Needed, Options, Receipt};
+use crate::embedded::{EmbeddedAppender, EmbeddedLog, Needed, NeededRows, Options, Receipt};
 use crate::event::{AppendError, EventReader, NewEvent, ReadError};
 use crate::journal::{Commit, Journal};
 use crate::rows::RowReader;
@@ -194,7 +194,7 @@ fn a_full_log_refuses_until_retention_finds_something_to_remove() {
     assert_eq!(nothing.segments, 0, "all of it is needed");
     assert!(appender.append_blocking(vec![event(0, &value)]).is_err());
     let events_from = BTreeMap::from([(P0, Offset(stored))]);
-    let needed = Needed { events_from, sinks: Vec::new() };
+    let needed = Needed { events_from, ..Needed::default() };
     let retained = log.retain(&needed).expect("it removes");
     assert!(retained.segments > 0 && retained.bytes > 0);
     appender.append_blocking(vec![event(0, &value)]).expect("there is room again");
@@ -231,9 +231,11 @@ fn rows_go_when_they_are_old_and_every_sink_has_them() {
     let retain = |at: i64, sinks: &[&str]| {
         now.store(at, std::sync::atomic::Ordering::Relaxed);
         let sinks = sinks.iter().map(|sink| (*sink).to_owned()).collect();
-        log.retain(&Needed { events_from: BTreeMap::new(), sinks }).expect("it looks").rows
+        let rows = BTreeMap::from([(topic.to_owned(), NeededRows { sinks, keep_ms: None })]);
+        log.retain(&Needed { rows, ..Needed::default() }).expect("it looks").rows
     };
-    assert_eq!(retain(10_000, &[]), 0, "nobody says who needs them");
+    now.store(10_000, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(log.retain(&Needed::default()).expect("it looks").rows, 0, "nobody says who needs them");
     assert_eq!(retain(10_000, &["tables"]), 0, "nothing is acknowledged");
     rows.acknowledge("tables", topic, P0, Offset(5)).expect("it is noted");
     assert_eq!(retain(10_000, &["tables", "cache"]), 0, "the other sink has nothing yet");
@@ -254,4 +256,49 @@ fn rows_go_when_they_are_old_and_every_sink_has_them() {
     writer.commit(&commit).expect("it commits");
     let next = rows.read(topic, P0, Offset(6), 10, &mut |_| ()).expect("offsets are not used again");
     assert_eq!(next, Offset(7));
+}
+
+/// What a topic keeps is its own matter: who reads it, and for how long, also when nothing else ever goes.
+#[test]
+fn topics_are_kept_each_for_its_own_readers_and_time() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let now = Arc::new(std::sync::atomic::AtomicI64::new(1_000));
+    let clock = Arc::clone(&now);
+    let clock = Arc::new(move || EventTime::from_millis(clock.load(std::sync::atomic::Ordering::Relaxed)));
+    let log =
+        EmbeddedLog::open_with(dir.path(), options(1), Arc::new(Disk::default()), clock).expect("it opens");
+    let (mut writer, mut rows) = (log.journal(), log.row_reader().expect("it opens"));
+    let generation = writer.recover().expect("it recovers").generation;
+    let row = |topic: &str, epoch| crate::RowRecord { topic: topic.into(), ..journal::row(epoch, "a") };
+    // More than one transaction removes.
+    let live = || (0..5_000).map(|_| row("live_metrics", 1));
+    let bindings = vec![binding(1, generation)];
+    let commit = Commit { bindings, rows: live().chain([row("event_metrics", 1)]).collect() };
+    writer.commit(&commit).expect("it commits");
+    now.store(2_000, std::sync::atomic::Ordering::Relaxed);
+    let commit = Commit { bindings: vec![binding(2, generation)], rows: vec![row("live_metrics", 2)] };
+    writer.commit(&commit).expect("it commits");
+
+    let needed = |sinks: &[&str], keep_ms| {
+        let sinks: Vec<String> = sinks.iter().map(|sink| (*sink).to_owned()).collect();
+        let tables = NeededRows { sinks: vec!["tables".to_owned()], keep_ms: None };
+        let live = NeededRows { sinks, keep_ms };
+        let rows = [("event_metrics".to_owned(), tables), ("live_metrics".to_owned(), live)];
+        Needed { rows: rows.into(), ..Needed::default() }
+    };
+    let retain = |at: i64, needed: Needed| {
+        now.store(at, std::sync::atomic::Ordering::Relaxed);
+        log.retain(&needed).expect("it looks").rows
+    };
+    for topic in ["event_metrics", "live_metrics"] {
+        rows.acknowledge("tables", topic, P0, Offset(1)).expect("it is noted");
+    }
+    assert_eq!(retain(9_000, needed(&["cache"], Some(100))), 0, "the cache has acknowledged nothing");
+    rows.acknowledge("cache", "live_metrics", P0, Offset(5_001)).expect("it is noted");
+    assert_eq!(retain(9_000, needed(&["cache"], None)), 0, "no age is set");
+    assert_eq!(retain(1_100, needed(&["cache"], Some(100))), 0, "not old enough");
+    assert_eq!(retain(1_101, needed(&["cache"], Some(100))), 5_000, "the first epoch is");
+    assert_eq!(retain(9_000, needed(&[], Some(0))), 1, "nobody reads it");
+    let next = rows.read("event_metrics", P0, Offset(0), 10, &mut |_| ()).expect("it is kept");
+    assert_eq!(next, Offset(1));
 }

@@ -1,0 +1,105 @@
+//! The writing side: what a sink knows of a cache.
+
+use std::sync::Arc;
+
+use tidegate_model::{AsOf, EventTime, Offset, PartitionId};
+
+use crate::batch::{Applied, Batch, Gap, Positions, Seed};
+
+/// Why a cache did not, or may not have, changed. The same call may be made again after any of these:
+/// values are absolute, and a batch that was applied after all is recognised by its position.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// Surely not applied: rows before the batch are missing.
+    #[error(
+        "offsets {next} to {start} (exclusive) of partition {partition} of topic {topic} are not in the cache; \
+         the batch must start at {next}"
+    )]
+    Gap {
+        /// The topic.
+        topic: Arc<str>,
+        /// Its partition.
+        partition: PartitionId,
+        /// The cache's position.
+        next: Offset,
+        /// Where the batch starts.
+        start: Offset,
+    },
+    /// May have been applied: the cache cannot be reached.
+    #[error("the cache at {address} does not answer: {reason}")]
+    Unreachable {
+        /// Where it should be.
+        address: String,
+        /// What was said instead.
+        reason: String,
+    },
+}
+
+/// How much a cache holds of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KindSize {
+    /// The kind.
+    pub kind: &'static str,
+    /// Windows with final values.
+    pub windows: usize,
+    /// Windows with provisional values.
+    pub live_windows: usize,
+}
+
+/// Writes a cache. One sink does, on a thread of its own.
+///
+/// - A row is applied only if its epoch is not older than the one stored beside its label in its window.
+/// - The newest [`Config::windows_kept`](crate::Config::windows_kept) windows of a kind are kept. What
+///   made room once does not come back: a correction of it changes nothing.
+/// - A window goes when the last label does, and when nothing was written to it for
+///   [`Config::hash_ttl_ms`](crate::Config::hash_ttl_ms).
+/// - Provisional values go when the final row of their window and label arrives, when the frontier passes
+///   their window, and two windows' time after the last one was written.
+/// - Whatever changes what a reader sees is published as [`Change`](crate::Change)s, one for each window.
+pub trait CacheWriter: Send {
+    /// The positions, as the cache holds them; none before the first batch or seed.
+    ///
+    /// # Errors
+    /// When the cache cannot be reached.
+    fn positions(&mut self) -> Result<Positions, WriteError>;
+
+    /// Begins from `seed`: its kinds, and the positions of their topics, take the place of what there was.
+    ///
+    /// # Errors
+    /// When the cache cannot be reached.
+    fn seed(&mut self, seed: &Seed, now: EventTime) -> Result<(), WriteError>;
+
+    /// Applies the rows of `batch` and moves the position to the end of its range, both or neither. Rows
+    /// below the position are left out, so that a batch may be repeated, and may overlap with earlier
+    /// ones.
+    ///
+    /// # Errors
+    /// When the batch does not begin at or below the position, or the cache cannot be reached.
+    fn apply(&mut self, batch: &Batch, now: EventTime) -> Result<Applied, WriteError>;
+
+    /// Moves the position past rows that are gone. The windows of a kind whose final rows are missing are
+    /// forgotten, and do not come back: nobody knows which of them are right.
+    ///
+    /// # Errors
+    /// When the gap does not begin at or below the position, or the cache cannot be reached.
+    fn skip(&mut self, gap: &Gap) -> Result<(), WriteError>;
+
+    /// Says that every row up to `as_of` is in, and that the cache is ready. `None`: no row exists yet.
+    ///
+    /// # Errors
+    /// When the cache cannot be reached.
+    fn set_as_of(&mut self, as_of: Option<AsOf>) -> Result<(), WriteError>;
+
+    /// Removes what is too old at `now`; a cache that does so by itself has nothing to do.
+    ///
+    /// # Errors
+    /// When the cache cannot be reached.
+    fn expire(&mut self, now: EventTime) -> Result<(), WriteError>;
+
+    /// How much there is of every kind that was written to.
+    ///
+    /// # Errors
+    /// When the cache cannot be reached.
+    fn sizes(&mut self) -> Result<Vec<KindSize>, WriteError>;
+}

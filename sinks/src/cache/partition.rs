@@ -1,0 +1,258 @@
+//! A step's work on one partition: compare, read, apply, acknowledge.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use tidegate_cache::{Batch, CacheWriter, Gap, LastRow, Position, Row};
+use tidegate_log::{ReadError, RowReader, RowRef};
+use tidegate_model::{Epoch, EventTime, Offset, PartitionId};
+
+use super::{CacheProgress, CacheSink, CacheSinkError, SeedSource, Source, TopicPartition};
+use crate::batch::{Content, Table, UnreadableRow};
+use crate::decode::decode;
+
+/// Rows as they were read.
+#[derive(Debug, Default)]
+struct Read {
+    rows: Vec<Row>,
+    count: u64,
+    last: Option<LastRow>,
+    end: Offset,
+}
+
+impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
+    pub(super) fn step_partition(
+        &mut self,
+        source: &Source,
+        partition: PartitionId,
+        rows_max: usize,
+        now: EventTime,
+        progress: &mut CacheProgress,
+    ) -> Result<(), CacheSinkError> {
+        let place = (Arc::clone(source.name()), partition);
+        if !self.compared.contains(&place) {
+            self.compare(&place)?;
+            self.compared.insert(place.clone());
+        }
+        let position = self.position(&place);
+        let from = self.read_from.get(&place).copied().unwrap_or(position.next);
+        let read = match self.read(source, partition, from, rows_max, progress) {
+            Ok(read) => read,
+            Err(ReadError::OutOfRange { available, .. }) => {
+                progress.caught_up = false;
+                return self.out_of_range(source, &place, from, &available, now, progress);
+            }
+            Err(error) => {
+                let (topic, partition) = place;
+                return Err(CacheSinkError::Read { topic, partition, from, source: error });
+            }
+        };
+        if read.count > 0 {
+            let (topic, range) = (Arc::clone(&place.0), position.next..read.end);
+            let batch = Batch { topic, partition, range, last: read.last, rows: read.rows };
+            let applied = self.cache.apply(&batch, now)?;
+            self.set_position(&place, Position { next: read.end, last: read.last });
+            progress.applied.add(&applied);
+            progress.rows += read.count;
+            progress.batches += 1;
+            progress.caught_up = false;
+            self.totals.applied.add(&applied);
+            self.totals.rows += read.count;
+            self.totals.batches += 1;
+            self.totals.unacknowledged += read.count;
+        }
+        self.read_from.insert(place, read.end);
+        Ok(())
+    }
+
+    /// Reads and decodes rows, within the limits of a batch.
+    fn read(
+        &mut self,
+        source: &Source,
+        partition: PartitionId,
+        from: Offset,
+        rows_max: usize,
+        progress: &mut CacheProgress,
+    ) -> Result<Read, ReadError> {
+        let bytes_max = self.config.batch_bytes_max;
+        let (mut read, mut bytes, mut left_out) = (Read::default(), 0, false);
+        let totals = &mut self.totals;
+        let end = self.reader.read(source.name(), partition, from, rows_max, &mut |row| {
+            left_out |= bytes >= bytes_max;
+            if left_out {
+                return;
+            }
+            bytes += row.value.len();
+            read.count += 1;
+            // Stores hold no larger epoch.
+            let epoch = Epoch(row.epoch.0.min(i64::MAX.unsigned_abs()));
+            read.last = Some(LastRow { offset: row.offset, epoch });
+            match project(source, &row) {
+                Ok(row) => read.rows.push(row),
+                Err(reason) => {
+                    let (topic, offset) = (Arc::clone(source.name()), row.offset);
+                    progress.unreadable += 1;
+                    totals.unreadable += 1;
+                    progress.first_unreadable.get_or_insert(UnreadableRow {
+                        topic,
+                        partition,
+                        offset,
+                        reason,
+                    });
+                }
+            }
+        })?;
+        // What was left out is read again by the next step.
+        read.end = if left_out { read.last.map_or(from, |last| last.offset.plus(1)) } else { end };
+        Ok(read)
+    }
+
+    /// Whether the row that the cache took in last is the one that the log has there. If the log holds
+    /// another one, or ends before it, then reading on would mix two histories.
+    fn compare(&mut self, place: &TopicPartition) -> Result<(), CacheSinkError> {
+        let (topic, partition) = place;
+        let Some(last) = self.position(place).last else { return Ok(()) };
+        let mut found: Option<(Offset, Epoch)> = None;
+        let read = self.reader.read(topic, *partition, last.offset, 1, &mut |row| {
+            found.get_or_insert((row.offset, Epoch(row.epoch.0.min(i64::MAX.unsigned_abs()))));
+        });
+        match (read, found) {
+            (Ok(_), Some(found)) if found == (last.offset, last.epoch) => Ok(()),
+            (Ok(_), Some((offset, epoch))) => {
+                Err(replaced(place, last, format!("the log has offset {offset} of epoch {epoch} there")))
+            }
+            (Ok(_), None) => Err(replaced(place, last, "the log ends before it".to_owned())),
+            // It was removed meanwhile, which proves nothing.
+            (Err(ReadError::OutOfRange { available, .. }), _) if available.start > last.offset => Ok(()),
+            (Err(ReadError::OutOfRange { available, .. }), _) => {
+                Err(replaced(place, last, format!("the log ends at offset {} (exclusive)", available.end)))
+            }
+            (Err(error), _) => Err(CacheSinkError::Read {
+                topic: Arc::clone(topic),
+                partition: *partition,
+                from: last.offset,
+                source: error,
+            }),
+        }
+    }
+
+    /// The log does not have `from`. Provisional rows that are gone are passed. For final ones the cache
+    /// begins anew with what the metric store has of their kind; where that is not enough, the kind is
+    /// forgotten, and the gap is told.
+    fn out_of_range(
+        &mut self,
+        source: &Source,
+        place: &TopicPartition,
+        from: Offset,
+        available: &Range<Offset>,
+        now: EventTime,
+        progress: &mut CacheProgress,
+    ) -> Result<(), CacheSinkError> {
+        if available.start <= from {
+            let last = LastRow { offset: from, epoch: Epoch::default() };
+            let last = self.position(place).last.unwrap_or(last);
+            return Err(replaced(
+                place,
+                last,
+                format!("the log ends at offset {} (exclusive)", available.end),
+            ));
+        }
+        let view = match source {
+            Source::Live(..) => None,
+            Source::Final(topic, _) => {
+                self.seed(std::slice::from_ref(topic), now)?;
+                progress.seeded += 1;
+                topic.schema.cache.as_ref()
+            }
+        };
+        let next = self.position(place).next;
+        if next >= available.start {
+            return Ok(());
+        }
+        let (topic, partition) = place.clone();
+        let gap = Gap { topic, partition, missing: next..available.start, view };
+        self.cache.skip(&gap)?;
+        self.set_position(place, Position { next: available.start, last: None });
+        self.read_from.insert(place.clone(), available.start);
+        if view.is_some() {
+            self.totals.gaps += 1;
+            progress.gaps.push(gap);
+        } else {
+            self.totals.live_skipped += available.start.since(next);
+            progress.live_skipped += available.start.since(next);
+        }
+        Ok(())
+    }
+
+    /// Tells the log what is in the cache, once in a while: every time costs a write.
+    pub(super) fn acknowledge_if_due(&mut self, now: EventTime) -> Result<(), CacheSinkError> {
+        let due = self.acknowledged_at.is_none_or(|last| {
+            let passed_ms = now.since_ms(last);
+            // A clock that was set back must not put it off.
+            passed_ms >= self.config.acknowledge_every_ms || passed_ms < 0
+        });
+        if !due {
+            return Ok(());
+        }
+        let positions = self.positions.as_ref().expect("a step begins by asking the cache");
+        for (place, position) in positions {
+            let (topic, partition) = place;
+            let is_read = self.config.topic_names().any(|read| read == topic);
+            if !is_read
+                || position.next == Offset::ZERO
+                || self.acknowledged.get(place) == Some(&position.next)
+            {
+                continue;
+            }
+            let offset = position.next;
+            self.reader.acknowledge(&self.config.name, topic, *partition, offset).map_err(|source| {
+                let (topic, partition) = place.clone();
+                CacheSinkError::Acknowledge { topic, partition, offset, source }
+            })?;
+            self.acknowledged.insert(place.clone(), offset);
+            self.acknowledged_at = Some(now);
+            self.totals.acknowledgements += 1;
+        }
+        self.totals.unacknowledged = 0;
+        Ok(())
+    }
+
+    fn position(&self, place: &TopicPartition) -> Position {
+        let positions = self.positions.as_ref().expect("a step begins by asking the cache");
+        positions.get(place).copied().unwrap_or_default()
+    }
+
+    fn set_position(&mut self, place: &TopicPartition, position: Position) {
+        let positions = self.positions.as_mut().expect("a step begins by asking the cache");
+        positions.insert(place.clone(), position);
+    }
+}
+
+/// The row for the cache, or why there is none.
+fn project(source: &Source, row: &RowRef<'_>) -> Result<Row, String> {
+    let (projection, provisional) = match source {
+        Source::Final(_, projection) => (projection, false),
+        Source::Live(_, jobs) => {
+            let header = row.headers.iter().find(|(name, _)| name == "job");
+            let (_, job) = header.ok_or("header job is missing")?;
+            let known = jobs.iter().find(|(name, _)| **name == **job);
+            let unknown = || format!("header job is {job:?}, which is no job that is cached");
+            (&known.ok_or_else(unknown)?.1, true)
+        }
+    };
+    let decoded = decode(Table::Metrics(projection.schema), row);
+    if let Content::Unreadable(unreadable) = decoded.content {
+        return Err(unreadable.reason);
+    }
+    Ok(projection.row(&decoded, provisional).expect("it fits its table"))
+}
+
+fn replaced((topic, partition): &TopicPartition, last: LastRow, found: String) -> CacheSinkError {
+    CacheSinkError::LogReplaced {
+        topic: Arc::clone(topic),
+        partition: *partition,
+        offset: last.offset,
+        epoch: last.epoch,
+        found,
+    }
+}

@@ -1,0 +1,35 @@
+//! What a cache that knows nothing begins from.
+
+use tidegate_cache::{Seed, SeededKind};
+
+use super::config::CachedTopic;
+use crate::store::StoreError;
+
+/// Gives an empty cache its first windows.
+pub trait SeedSource: Send {
+    /// The newest `windows_max` windows of each of `topics`, and the positions that they stand for, all of
+    /// the same instant.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn seed(&mut self, topics: &[CachedTopic], windows_max: usize) -> Result<Seed, StoreError>;
+}
+
+/// Nothing: the cache is filled from the log alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoSeed;
+
+impl SeedSource for NoSeed {
+    fn seed(&mut self, topics: &[CachedTopic], _windows_max: usize) -> Result<Seed, StoreError> {
+        let kinds = topics.iter().filter_map(|topic| {
+            Some(SeededKind {
+                view: topic.schema.cache.as_ref()?,
+                topic: topic.name.clone(),
+                positions: [].into(),
+                left_out: None,
+                rows: Vec::new(),
+            })
+        });
+        Ok(Seed { kinds: kinds.collect() })
+    }
+}

@@ -1,0 +1,274 @@
+//! The whole service in one process: listeners, the log, the engine, the sinks, and the order in which
+//! they start and end.
+//!
+//! Sockets are bound before anything is written. The end goes the way of an event: the intake stops, what
+//! the log holds is read and committed, the sinks store it, and only then do those who read lose their
+//! answers.
+
+mod descriptors;
+mod freshness;
+mod listeners;
+mod log_metrics;
+mod servers;
+pub(crate) mod signals;
+mod sink_metrics;
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use prometheus_client::registry::Registry;
+use tidegate_cache::MemoryCache;
+use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog};
+use tidegate_model::Ledger;
+use tidegate_runner::run::DrainLimits;
+use tidegate_runner::{Script, Status};
+use tidegate_server::process;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::assembly::{self, Pipeline, Watchers, open_log, recover_from, run_error, tidy};
+use crate::config::{Config, duration};
+use crate::exit::{CommandError, Exit};
+use crate::print::ledger_table;
+pub(crate) use freshness::Recent;
+use freshness::{Committed, Freshness};
+pub(crate) use listeners::Addresses;
+use listeners::Listeners;
+use servers::Servers;
+use sink_metrics::{CacheSinkMetrics, SinkMetrics};
+
+/// How often retention looks for something to remove.
+const TIDY_EVERY: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether the engine is still there.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The part of the deadline that is kept for commits, sinks and answers, once reading is over.
+const CLOSING_SHARE: u32 = 4;
+
+/// A running service.
+pub(crate) struct Service {
+    runtime: Runtime,
+    stop: CancellationToken,
+    log: EmbeddedLog,
+    pipeline: Pipeline,
+    servers: Servers<EmbeddedAppender>,
+    addresses: Addresses,
+    freshness: Arc<Freshness>,
+    cache: MemoryCache,
+    rows: Arc<AtomicU64>,
+    deadline: Duration,
+}
+
+impl Service {
+    /// Starts everything. It ends when `stop` is cancelled, or the process is told to end.
+    pub(crate) fn start(config: &Config, stop: CancellationToken) -> Result<Self, CommandError> {
+        let descriptors = descriptors::raise_limit();
+        tracing::debug!(?descriptors, "open files");
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("http").build()?;
+        let listeners = runtime.block_on(Listeners::bind(config));
+        let listeners = listeners.map_err(|error| CommandError::new(Exit::Failure, error))?;
+        let addresses = listeners.addresses();
+        {
+            let _entered = runtime.enter();
+            signals::on_signal(stop.clone())?;
+        }
+
+        let log = open(config)?;
+        let recovered = recover_from(&log, config.job_settings())?;
+        let mut registries = Registries::default();
+        let freshness = Arc::new(Freshness::register(&mut registries.dataflow));
+        log_metrics::register(&mut registries.ingest, &log.watch());
+        let cache = MemoryCache::new(assembly::cache_config(config));
+        let committed = Arc::clone(&freshness);
+        let rows = Arc::new(AtomicU64::new(0));
+        let rows_of_commits = Arc::clone(&rows);
+        let readable = Arc::clone(&freshness);
+        let watchers = Watchers {
+            observer: Box::new(move |commit: &tidegate_runner::CommitFacts<'_>| {
+                for epoch in commit.epochs {
+                    rows_of_commits.fetch_add(epoch.rows as u64, Ordering::Relaxed);
+                    committed.committed(Committed {
+                        epoch: epoch.epoch,
+                        oldest_append: epoch.appended.map(|appended| appended.oldest),
+                        closed_at: epoch.closed.then_some(epoch.now),
+                    });
+                }
+            }),
+            store: Some(SinkMetrics::register(&mut registries.sinks, config.store_batch_rows)),
+            cache: Some((
+                cache.clone(),
+                CacheSinkMetrics::register(&mut registries.sinks),
+                Arc::new(move |epoch, now| readable.readable(epoch, now)),
+            )),
+        };
+        let time = config.time_settings();
+        let pipeline = Pipeline::start(&log, config, time, recovered, Script::Live, watchers)?;
+        let servers = Servers::start(&runtime, config, listeners, registries, &log, &pipeline, cache.clone());
+        Ok(Self {
+            runtime,
+            stop,
+            log,
+            pipeline,
+            servers,
+            addresses,
+            freshness,
+            cache,
+            rows,
+            deadline: duration(config.shutdown_deadline_ms),
+        })
+    }
+
+    /// Where it listens.
+    pub(crate) fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// How the engine is.
+    pub(crate) fn status(&self) -> &Arc<Status> {
+        self.pipeline.running.status()
+    }
+
+    /// How fresh the newest answers are.
+    pub(crate) fn recent(&self) -> Option<Recent> {
+        self.freshness.recent()
+    }
+
+    /// The cache that the API reads.
+    pub(crate) fn cache(&self) -> &MemoryCache {
+        &self.cache
+    }
+
+    /// Rows of closed windows and sessions that this process has committed, corrections included.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// The runtime that serves.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Waits until everything that was committed before is replayed, or it is told to end.
+    pub(crate) fn wait_until_ready(&self) {
+        while !self.stop.is_cancelled()
+            && !self.pipeline.running.is_over()
+            && !self.status().progress().live()
+        {
+            self.pause(Duration::from_millis(10));
+        }
+    }
+
+    /// Serves until it is told to end, or the engine has ended by itself.
+    pub(crate) fn wait(&self, config: &Config) {
+        let mut tidied = Instant::now();
+        while !self.stop.is_cancelled() && !self.pipeline.running.is_over() {
+            self.pause(LOOK_EVERY);
+            if tidied.elapsed() >= TIDY_EVERY {
+                self.tidy(config);
+                tidied = Instant::now();
+            }
+        }
+    }
+
+    /// Removes from the log what nobody needs. What fails is tried again later.
+    pub(crate) fn tidy(&self, config: &Config) {
+        if let Err(error) = tidy(&self.log, config) {
+            tracing::warn!(%error, "retention has to wait");
+        }
+    }
+
+    /// Whether the engine has ended by itself.
+    pub(crate) fn is_over(&self) -> bool {
+        self.pipeline.running.is_over()
+    }
+
+    /// Rests, but not when it is told to end.
+    pub(crate) fn pause(&self, rest: Duration) {
+        let stopped = self.stop.cancelled();
+        self.runtime.block_on(async {
+            // Both outcomes mean to look again.
+            let _ = tokio::time::timeout(rest, stopped).await;
+        });
+    }
+
+    /// Ends it in order, within the deadline, and says where every event went.
+    pub(crate) fn shut_down(self) -> Result<Ledger, CommandError> {
+        let Self { runtime, stop, log, pipeline, mut servers, deadline, .. } = self;
+        let until = Instant::now() + deadline;
+        let closing = deadline / CLOSING_SHARE;
+        stop.cancel();
+        runtime.block_on(servers.stop_intake(closing));
+        let reading = until.saturating_duration_since(Instant::now()).saturating_sub(closing);
+        let drained = pipeline.drain(DrainLimits { reading, committing: closing / 2 });
+        runtime.block_on(servers.stop(closing / 2));
+        drop(log);
+        // A peer that is slow to read its last answer must not hold up the end.
+        runtime.shutdown_timeout(closing / 2);
+        drained.map(|progress| progress.ledger)
+    }
+}
+
+/// What each listener shows on `/metrics`.
+#[derive(Default)]
+struct Registries {
+    ingest: Registry,
+    api: Registry,
+    dataflow: Registry,
+    sinks: Registry,
+}
+
+impl Registries {
+    /// Adds to each what every process says of itself.
+    fn with_process(mut self) -> Self {
+        for registry in [&mut self.ingest, &mut self.api, &mut self.dataflow, &mut self.sinks] {
+            process::register(registry);
+        }
+        self
+    }
+}
+
+/// Opens the data directory. A directory that has more partitions than are configured keeps them: their
+/// number is for where it is created.
+fn open(config: &Config) -> Result<EmbeddedLog, CommandError> {
+    let wanted = u32::try_from(config.topic_partitions).unwrap_or(u32::MAX);
+    // Whatever is wrong with the directory, opening it says so.
+    let there = EmbeddedLog::partitions_of(&config.data_dir).ok().flatten();
+    let log = open_log(config, there.map_or(wanted, |there| there.max(wanted)))?;
+    let unfinished = log.unfinished_import().map_err(|error| CommandError::new(Exit::Failure, error))?;
+    if unfinished.is_some() {
+        let dir = Path::new(&config.data_dir).display();
+        let text = format!(
+            "an import into {dir} was interrupted, and could not go on once other events are in: run its command \
+             again until it is finished, or use another data directory"
+        );
+        return Err(CommandError::new(Exit::Refused, text));
+    }
+    Ok(log)
+}
+
+/// Runs a service until it is told to end: what `tidegate up` does.
+pub(crate) fn run(config: &Config, out: &mut dyn Write) -> Result<Exit, CommandError> {
+    let began = Instant::now();
+    let service = Service::start(config, CancellationToken::new())?;
+    for line in service.addresses().lines() {
+        writeln!(out, "{line}")?;
+    }
+    out.flush()?;
+    service.wait_until_ready();
+    if !service.is_over() {
+        writeln!(out, "ready after {:.1} s", began.elapsed().as_secs_f64())?;
+        out.flush()?;
+    }
+    service.wait(config);
+    let ledger = service.shut_down()?;
+    if ledger.jobs.is_empty() {
+        writeln!(out, "no event was committed yet")?;
+    } else {
+        write!(out, "{}", ledger_table(&ledger))?;
+    }
+    Ok(if ledger.adds_up() { Exit::Done } else { Exit::Failure })
+}

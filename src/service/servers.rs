@@ -1,0 +1,156 @@
+//! The listeners at work, each with its routes; and the order in which they stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use prometheus_client::registry::Registry;
+use tidegate_cache::MemoryCache;
+use tidegate_cache_api::CacheApi;
+use tidegate_ingest::{Ingest, ids};
+use tidegate_log::EventAppender;
+use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog, LogWatch};
+use tidegate_runner::clock::SystemClock;
+use tidegate_runner::status::not_ready;
+use tidegate_runner::{Clock as _, Status, metrics, web};
+use tidegate_server::{Listener, exposition, problem, serve};
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Registries;
+use super::listeners::Listeners;
+use crate::assembly::Pipeline;
+use crate::config::{Config, duration, size};
+
+/// Every listener at work.
+pub(super) struct Servers<A> {
+    ingest: Ingest<A>,
+    intake: JoinSet<()>,
+    others: JoinSet<()>,
+    stop_intake: CancellationToken,
+    stop_others: CancellationToken,
+}
+
+impl Servers<EmbeddedAppender> {
+    /// Starts serving.
+    pub(super) fn start(
+        runtime: &Runtime,
+        config: &Config,
+        listeners: Listeners,
+        registries: Registries,
+        log: &EmbeddedLog,
+        pipeline: &Pipeline,
+        cache: MemoryCache,
+    ) -> Self {
+        let mut registries = registries.with_process();
+        let status = Arc::clone(pipeline.running.status());
+        let (stop_intake, stop_others) = (CancellationToken::new(), CancellationToken::new());
+        let ingest = ingest(config, log, &status, &mut registries.ingest);
+        let api = CacheApi::new(api_config(config), cache, &mut registries.api, stop_others.clone());
+        metrics::register(&mut registries.dataflow, Arc::clone(&status), env!("CARGO_PKG_VERSION"));
+        let watch = log.watch();
+        let further = Arc::new(move || watch_reasons(&watch));
+        let health = Router::new().route("/healthz", get(async || r#"{"status":"ok"}"#));
+        let sinks = plain(exposition(Arc::new(registries.sinks)).merge(health.clone()));
+        let routers = [
+            (Some(listeners.api), api.router(Arc::new(registries.api))),
+            (Some(listeners.dataflow), web::router(status, env!("CARGO_PKG_VERSION"), further)),
+            (Some(listeners.metrics), plain(exposition(Arc::new(registries.dataflow)))),
+            (Some(listeners.sinks), sinks),
+            (listeners.health, plain(health)),
+        ];
+
+        let limits = config.http_limits();
+        let (mut intake, mut others) = (JoinSet::new(), JoinSet::new());
+        let routes = ingest.router(Arc::new(registries.ingest));
+        intake.spawn_on(serve(listeners.ingest, routes, limits, stop_intake.clone()), runtime.handle());
+        for (listener, router) in routers {
+            if let Some(listener) = listener {
+                others.spawn_on(serve(listener, router, limits, stop_others.clone()), runtime.handle());
+            }
+        }
+        Self { ingest, intake, others, stop_intake, stop_others }
+    }
+}
+
+impl<A: EventAppender> Servers<A> {
+    /// Takes no event any more; answers those that are under way, for `patience` at most.
+    pub(super) async fn stop_intake(&mut self, patience: Duration) {
+        self.stop_intake.cancel();
+        let answered = async {
+            while self.intake.join_next().await.is_some() {}
+            self.ingest.drained().await;
+        };
+        if tokio::time::timeout(patience, answered).await.is_err() {
+            tracing::warn!("some clients did not read their answer in time");
+        }
+        // What was cut off is in the log or is not; its client was told neither.
+        self.intake.shutdown().await;
+    }
+
+    /// Ends the others, and whatever is still open after `patience`.
+    pub(super) async fn stop(&mut self, patience: Duration) {
+        self.stop_others.cancel();
+        let ended = async { while self.others.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, ended).await.is_err() {
+            tracing::debug!("some readers were cut off");
+        }
+        self.others.shutdown().await;
+    }
+}
+
+fn ingest(
+    config: &Config,
+    log: &EmbeddedLog,
+    status: &Arc<Status>,
+    registry: &mut Registry,
+) -> Ingest<EmbeddedAppender> {
+    let own = tidegate_ingest::Config {
+        body_bytes_max: size(config.ingest_body_bytes_max),
+        body_timeout: duration(config.ingest_body_timeout_ms),
+        in_flight_max: size(config.ingest_in_flight_max),
+        retry_after: duration(config.ingest_retry_after_ms),
+        origins: config.ingest_cors_origins.clone(),
+    };
+    let (status, watch) = (Arc::clone(status), log.watch());
+    let ready = move || {
+        let log = watch_reasons(&watch).into_iter();
+        match not_ready(&status.progress()).into_iter().chain(log).next() {
+            None => Ok(()),
+            Some(reason) => Err(reason.detail),
+        }
+    };
+    let parts = tidegate_ingest::Parts {
+        appender: log.appender(),
+        clock: Arc::new(|| SystemClock.now()),
+        ids: ids::system(),
+        ready: Arc::new(ready),
+    };
+    Ingest::new(own, parts, registry)
+}
+
+fn api_config(config: &Config) -> tidegate_cache_api::Config {
+    tidegate_cache_api::Config {
+        origins: config.api_cors_origins.clone(),
+        live_readers_max: size(config.api_live_readers_max),
+        live_backlog_max: size(config.api_live_backlog_max),
+        live_replay_max: size(config.api_live_replay_max),
+        ..tidegate_cache_api::Config::default()
+    }
+}
+
+/// Why the log takes no events, if so.
+fn watch_reasons(log: &LogWatch) -> Vec<tidegate_runner::status::NotReady> {
+    let reason = |error: tidegate_log::AppendError| tidegate_runner::status::NotReady {
+        pointer: "/log",
+        detail: format!("the log takes no events: {error}"),
+    };
+    log.refusing().map(reason).into_iter().collect()
+}
+
+/// Routes that nobody but a machine asks for.
+fn plain(router: Router) -> Router {
+    router.fallback(problem::not_found).method_not_allowed_fallback(problem::method_not_allowed)
+}
