@@ -31,13 +31,24 @@ fn cpu() -> Duration {
     Duration::new(seconds, nanos) + children().unwrap_or_default()
 }
 
+/// What a process has worked so far, in ticks of 10 ms mostly.
+pub fn of_process(pid: u32) -> Option<Duration> {
+    // Fields 14 and 15 of proc_pid_stat(5).
+    ticks(&format!("/proc/{pid}/stat"), 11)
+}
+
 /// What children that have ended worked. The system tells it in ticks, mostly of 10 ms.
 fn children() -> Option<Duration> {
-    // Fields 16 and 17 of proc_pid_stat(5). The second, a name in parentheses, may hold blanks.
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // Fields 16 and 17.
+    ticks("/proc/self/stat", 13)
+}
+
+/// The sum of two fields, counted from the one behind the name, which is in parentheses and may hold blanks.
+fn ticks(path: &str, from: usize) -> Option<Duration> {
+    let stat = std::fs::read_to_string(path).ok()?;
     let (_, behind_name) = stat.rsplit_once(')')?;
     let ticks: u64 =
-        behind_name.split_whitespace().skip(13).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+        behind_name.split_whitespace().skip(from).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
     Some(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
 }
 

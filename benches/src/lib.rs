@@ -7,8 +7,10 @@
 //! Every suite also checks what it computes. The tests run all of them once on a little data, so that a suite
 //! cannot rot; whether something is fast is never a test.
 
+pub mod built;
 pub mod clock;
 pub mod decode;
+pub mod http;
 pub mod import;
 pub mod log;
 pub mod machine;
@@ -33,10 +35,11 @@ pub struct Suite {
 }
 
 /// Every suite, in the order of the way of an event.
-pub const SUITES: [Suite; 5] = [
+pub const SUITES: [Suite; 6] = [
     Suite { name: "decode", run: decode::run },
     Suite { name: "windows", run: windows::run },
     Suite { name: "log", run: log::run },
     Suite { name: "rows", run: rows::run },
     Suite { name: "import", run: import::run },
+    Suite { name: "http", run: http::run },
 ];

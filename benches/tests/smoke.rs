@@ -35,6 +35,11 @@ fn every_row_is_committed_and_stored() {
 }
 
 #[test]
+fn every_event_that_is_acknowledged_is_in_the_ledger() {
+    run("http");
+}
+
+#[test]
 fn every_line_that_is_imported_is_in_a_window() {
     run("import");
 }

@@ -5,28 +5,16 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use crate::{Scale, scratch};
+use crate::{Scale, built};
 
 /// The built program.
 #[derive(Debug)]
 pub(super) struct Program(PathBuf);
 
 impl Program {
-    /// Builds the program, and finds it. A test takes the one that is there, which a test of the workspace has
-    /// just built, and builds it only where there is none.
+    /// Builds the program, and finds it.
     pub(super) fn find(scale: Scale) -> anyhow::Result<Self> {
-        // Programs of benchmarks and tests lie in `deps`, beside those that users run.
-        let own = scratch::build_folder()?;
-        let path = own.parent().context("a folder of a build has one above it")?.join("tidegate");
-        if scale != Scale::Smoke || !path.exists() {
-            let mut build = Command::new(env!("CARGO"));
-            build.args(["build", "--quiet", "--package", "tidegate", "--bin", "tidegate"]);
-            build.arg("--manifest-path").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));
-            build.args(if cfg!(debug_assertions) { &[][..] } else { &["--release"] });
-            ensure!(build.status()?.success(), "`{build:?}` failed");
-        }
-        ensure!(path.exists(), "the build has not left a program at {}", path.display());
-        Ok(Self(path))
+        built::program("tidegate", "tidegate", scale).map(Self)
     }
 
     /// Imports a file into a data directory.
