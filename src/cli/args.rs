@@ -108,6 +108,7 @@ pub enum Command {
 
 /// Where the service listens.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "the fields are the flags")]
 pub struct Listen {
     /// Where events come in: a port, or an address and a port; 0 takes any free port [default: 8000]
     #[arg(long, value_name = "ADDRESS")]
@@ -150,7 +151,7 @@ pub struct DemoArgs {
     pub duration: Option<String>,
 
     #[command(flatten)]
-    pub listen: Listen,
+    listen: Listen,
 
     /// Worker threads; the rows do not depend on it [default: 2]
     #[arg(long, value_name = "N")]
