@@ -132,7 +132,9 @@ fn the_numbers_of_the_api_are_those_that_were_sent() {
         (sum(&windows(&mut api, "session"), ".sessions") == sessions).then_some(())
     });
     for window in windows(&mut api, "performance").values() {
-        for (name, value) in window.as_object().expect("an object").iter().skip(1) {
+        for (name, value) in
+            window.as_object().expect("an object").iter().filter(|(name, _)| *name != "window_start")
+        {
             assert!(value.as_f64().is_some_and(|value| (0.0..3_000.0).contains(&value)), "{name} {value}");
         }
     }

@@ -1,6 +1,6 @@
 //! A small HTTP/1.1 client over a socket of its own, so that no library stands between a test and the wire.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
