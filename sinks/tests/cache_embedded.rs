@@ -35,7 +35,8 @@ impl Process {
         let clock = Arc::clone(clock);
         let now = Arc::new(move || EventTime::from_millis(clock.load(Ordering::Relaxed)));
         let options = Options { retention_ms: Some(1_000), partitions: 1, ..Options::default() };
-        let log = EmbeddedLog::open_with(directory, options, Arc::new(Disk), now).expect("the log opens");
+        let log = EmbeddedLog::open_with(directory, options, Arc::new(Disk::default()), now)
+            .expect("the log opens");
         let mut journal = log.journal();
         let generation = journal.recover().expect("the journal is readable").generation;
         Self { log, journal, generation }
