@@ -68,7 +68,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const FRAME_EVERY: Duration = Duration::from_millis(200);
 /// How long it may take until everything is closed after the traffic ended. Twice what the windows above
 /// and their lateness need.
-const CLOSING_MAX: Duration = Duration::from_secs(60);
+const CLOSING_MAX: Duration = Duration::from_mins(1);
 
 /// Runs the demo until its time is over or it is told to end.
 pub(crate) fn run(demo: &DemoConfig, config: &Config, out: &mut dyn Write) -> Result<Exit, CommandError> {

@@ -218,7 +218,9 @@ fn every_acknowledged_event_is_counted_once_however_often_the_process_is_killed(
             }
         }
         assert!(service.is_none(), "the load ended before the kill");
-        senders.into_iter().for_each(|sender| sender.join().expect("it does not panic"));
+        for sender in senders {
+            sender.join().expect("it does not panic");
+        }
     }
 
     let service = Service::start(&mut command());

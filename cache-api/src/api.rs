@@ -72,8 +72,13 @@ impl<R: CacheReader> CacheApi<R> {
             let latest = format!("/metrics/{}/latest", view.route);
             let windows = format!("/metrics/{}/windows", view.route);
             router = router
-                .route(&latest, get(async move |shared, query| routes::latest(shared, query, view).await))
-                .route(&windows, get(async move |shared, query| routes::windows(shared, query, view).await));
+                .route(&latest, get(async move |shared, headers| routes::latest(shared, headers, view).await))
+                .route(
+                    &windows,
+                    get(async move |shared, query, headers| {
+                        routes::windows(shared, query, headers, view).await
+                    }),
+                );
         }
         let exposed: Vec<HeaderName> = vec![FRONTIER, EPOCH, header::ETAG];
         let cors = cors(&self.shared.config.origins, vec![Method::GET, Method::HEAD], exposed);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::api::Shared;
 use crate::config::Config;
 use crate::metrics::LiveMetrics;
-use crate::routes::{Asked, no_parameters, unreachable};
+use crate::routes::unreachable;
 use frame::Ids;
 use reader::{LiveReader, Seat};
 use ring::{Event, Ring};
@@ -63,9 +63,8 @@ impl Live {
 /// Answers a reader: what it missed since its `Last-Event-ID`, or a snapshot, and then every change.
 pub(crate) async fn follow_over_http<R: CacheReader>(
     State(shared): State<Arc<Shared<R>>>,
-    (RawQuery(query), headers): Asked,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    no_parameters(query.as_deref())?;
     // A cache that does not answer is told at once, and not in the midst of a stream.
     shared.cache.ping().await.map_err(|error| unreachable(&error, &shared.config))?;
     let Ok(permit) = Arc::clone(&shared.live.seats).try_acquire_owned() else {

@@ -19,10 +19,6 @@ use crate::api::Shared;
 use crate::config::Config;
 
 pub(crate) use answer::{EPOCH, FRONTIER, instant};
-pub(crate) use query::no_parameters;
-
-/// What a route is given besides: the query and the headers.
-pub(crate) type Asked = (RawQuery, HeaderMap);
 
 /// The cache does not answer.
 pub(crate) fn unreachable(error: &ReadError, config: &Config) -> Problem {
@@ -81,9 +77,8 @@ impl Latest {
 /// `GET /metrics/overview`: the newest closed window of each kind that is live.
 pub(crate) async fn overview<R: CacheReader>(
     State(shared): State<Arc<Shared<R>>>,
-    (RawQuery(query), headers): Asked,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    no_parameters(query.as_deref())?;
     let asks: Vec<Ask> = shared.live_views().map(|view| Ask::Newest { kind: view.kind, limit: 1 }).collect();
     let answer = shared.cache.read(&asks).await.map_err(|error| unreachable(&error, &shared.config))?;
     let names = shared.live_views().map(|view| format!("{}_latest", view.route));
@@ -94,10 +89,9 @@ pub(crate) async fn overview<R: CacheReader>(
 /// `GET /metrics/<route>/latest`: the newest closed window.
 pub(crate) async fn latest<R: CacheReader>(
     State(shared): State<Arc<Shared<R>>>,
-    (RawQuery(query), headers): Asked,
+    headers: HeaderMap,
     view: &CacheView,
 ) -> Result<Response, Problem> {
-    no_parameters(query.as_deref())?;
     let ask = Ask::Newest { kind: view.kind, limit: 1 };
     let mut answer = shared.cache.read(&[ask]).await.map_err(|error| unreachable(&error, &shared.config))?;
     let latest = Latest::of(answer.windows.pop().unwrap_or_default());
@@ -107,7 +101,8 @@ pub(crate) async fn latest<R: CacheReader>(
 /// `GET /metrics/<route>/windows?limit=N`: the newest closed windows, newest first.
 pub(crate) async fn windows<R: CacheReader>(
     State(shared): State<Arc<Shared<R>>>,
-    (RawQuery(query), headers): Asked,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
     view: &CacheView,
 ) -> Result<Response, Problem> {
     let Config { windows_max, windows_default, .. } = shared.config;
@@ -121,9 +116,8 @@ pub(crate) async fn windows<R: CacheReader>(
 /// `GET /live/overview`: the open windows of every kind that is live.
 pub(crate) async fn live_overview<R: CacheReader>(
     State(shared): State<Arc<Shared<R>>>,
-    (RawQuery(query), headers): Asked,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    no_parameters(query.as_deref())?;
     let answer = shared.cache.read(&live_asks(&shared)).await;
     let answer = answer.map_err(|error| unreachable(&error, &shared.config))?;
     Ok(answer::answer(&headers, answer.as_of, &open_windows(&shared, &answer.windows)))

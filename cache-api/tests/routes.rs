@@ -118,23 +118,31 @@ async fn a_frontier_that_has_not_moved_is_left_out() {
 async fn a_limit_is_from_1_to_120() {
     let mut server = server().await;
     server.apply((0..130).map(|minute| events(5, MINUTE + minute, "click", 1)).collect());
-    for (query, windows) in [("", 20), ("?limit=1", 1), ("?limit=119", 119), ("?limit=120", 120), ("?", 20)] {
+    for (query, windows) in [
+        ("", 20),
+        ("?limit=1", 1),
+        ("?limit=119", 119),
+        ("?limit=120", 120),
+        ("?", 20),
+        ("?limit=1&limit=2", 2),
+        ("?offset=1", 20),
+        ("?_=1700000000000&limit=3", 3),
+    ] {
         let answer = server.get(&format!("/metrics/event/windows{query}")).await;
         let found = answer.json()["windows"].as_array().expect("a list").clone();
         assert_eq!(found.len(), windows, "{query}");
         assert_eq!(found[0]["window_start"], (MINUTE + 129) * 60_000, "newest first");
     }
-    for (query, pointers) in [
-        ("limit=0", vec!["limit"]),
-        ("limit=121", vec!["limit"]),
-        ("limit=-5", vec!["limit"]),
-        ("limit=ten", vec!["limit"]),
-        ("limit=1.0", vec!["limit"]),
-        ("limit=", vec!["limit"]),
-        ("limit=99999999999999999999", vec!["limit"]),
-        ("limit=1&limit=1", vec!["limit"]),
-        ("offset=1", vec!["offset"]),
-        ("limit=0&offset=1", vec!["limit", "offset"]),
+    for query in [
+        "limit=0",
+        "limit=121",
+        "limit=-5",
+        "limit=ten",
+        "limit=1.0",
+        "limit=",
+        "limit=99999999999999999999",
+        "limit=1&limit=0",
+        "limit=0&offset=1",
     ] {
         let answer = server.get(&format!("/metrics/event/windows?{query}")).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
@@ -142,11 +150,10 @@ async fn a_limit_is_from_1_to_120() {
         let problem = answer.json();
         let errors = problem["errors"].as_array().expect("a list");
         let found: Vec<&str> = errors.iter().filter_map(|error| error["pointer"].as_str()).collect();
-        assert_eq!(found, pointers, "{query}");
+        assert_eq!(found, ["limit"], "{query}");
     }
-    for path in ["/metrics/overview", "/metrics/event/latest", "/live/overview", "/live"] {
-        let answer = server.get(&format!("{path}?limit=5")).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+    for path in ["/metrics/overview", "/metrics/event/latest", "/live/overview"] {
+        assert_eq!(server.get(&format!("{path}?_=1")).await.status, StatusCode::OK, "{path}");
     }
 }
 

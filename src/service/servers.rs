@@ -70,8 +70,8 @@ impl Servers<EmbeddedAppender> {
 
         let limits = config.http_limits();
         let (mut intake, mut others) = (JoinSet::new(), JoinSet::new());
-        let routes = ingest.router(Arc::new(registries.ingest));
-        intake.spawn_on(serve(listeners.ingest, routes, limits, stop_intake.clone()), runtime.handle());
+        let tracking = ingest.router(Arc::new(registries.ingest));
+        intake.spawn_on(serve(listeners.ingest, tracking, limits, stop_intake.clone()), runtime.handle());
         for (listener, router) in routers {
             if let Some(listener) = listener {
                 others.spawn_on(serve(listener, router, limits, stop_others.clone()), runtime.handle());

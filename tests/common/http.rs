@@ -63,14 +63,13 @@ impl Client {
 
     /// Sends a request as it stands. After an error it is not known whether it arrived.
     pub(crate) fn ask(&mut self, request: &str) -> std::io::Result<Answer> {
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(self.address)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_nodelay(true)?;
-                BufReader::new(stream)
-            }
+        let mut stream = if let Some(stream) = self.stream.take() {
+            stream
+        } else {
+            let stream = TcpStream::connect(self.address)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_nodelay(true)?;
+            BufReader::new(stream)
         };
         stream.get_mut().write_all(request.as_bytes())?;
         let answer = read_answer(&mut stream)?;
