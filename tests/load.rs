@@ -65,7 +65,9 @@ fn everything_that_is_due_is_sent_once_and_acknowledged() {
     let strip = |bodies: &mut Vec<Vec<u8>>| -> Vec<serde_json::Value> {
         let mut events: Vec<serde_json::Value> =
             bodies.drain(..).map(|body| serde_json::from_slice(&body).expect("JSON")).collect();
-        events.iter_mut().for_each(|event| event["timestamp"] = 0.into());
+        for event in &mut events {
+            event["timestamp"] = 0.into();
+        }
         events.sort_by_key(|event| event["event"]["id"].as_str().map(str::to_owned));
         events
     };
