@@ -35,7 +35,7 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<Outcome> {
         Err(missing) if tools::in_ci() => return Err(missing),
         Err(missing) => return Ok(Outcome::LeftOut(format!("{missing:#}"))),
     };
-    let service = Service::start_ingest(workspace, "openapi")?;
+    let service = Service::start(workspace, "openapi", &[])?;
     let mut run = Command::new(tool);
     // It keeps notes where it runs.
     run.current_dir(workspace.target.join("tests/openapi"));

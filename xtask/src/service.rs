@@ -38,25 +38,11 @@ impl Service {
             "0",
         ]);
         command.args(["--dataflow-listen", "0", "--metrics-listen", "0", "--sink-listen", "0"]);
-        Self::spawn(command.args(arguments), &dir, "sinks")
+        Self::spawn(command.args(arguments), &dir)
     }
 
-    /// Builds the example of ingest, and starts it on a new directory below `target`. It listens as
-    /// `ingest` only.
-    ///
-    /// # Errors
-    /// See [`Service::start`].
-    pub fn start_ingest(workspace: &Workspace, name: &str) -> anyhow::Result<Self> {
-        let mut build = cargo();
-        build.args(["build", "--quiet", "--locked", "--package", "tidegate-ingest", "--example", "serve"]);
-        run_command(build.current_dir(&workspace.root))?;
-        let dir = fresh_dir(workspace, name)?;
-        let mut command = Command::new(workspace.target.join("debug/examples/serve"));
-        Self::spawn(command.current_dir(&dir).arg("data"), &dir, "ingest")
-    }
-
-    /// Starts a program that prints names and addresses of listeners; `last` is the last one.
-    fn spawn(command: &mut Command, dir: &Path, last: &str) -> anyhow::Result<Self> {
+    /// Starts the program, and waits until it has said the address of its last listener.
+    fn spawn(command: &mut Command, dir: &Path) -> anyhow::Result<Self> {
         let log = std::fs::File::create(dir.join("log")).context("cannot create a log file")?;
         let mut child = command
             .stdin(Stdio::null())
@@ -66,7 +52,7 @@ impl Service {
             .with_context(|| format!("cannot run {command:?}"))?;
         let mut lines = BufReader::new(child.stdout.take().expect("it was piped"));
         let mut addresses = BTreeMap::new();
-        while !addresses.contains_key(last) {
+        while !addresses.contains_key("sinks") {
             let mut line = String::new();
             let read = lines.read_line(&mut line).context("cannot read the service's output")?;
             ensure!(read > 0, "the service ended at once: see {}", dir.join("log").display());
