@@ -145,8 +145,7 @@ mod tests {
 
     #[test]
     fn a_frame_for_a_terminal() {
-        let expected = "\
-   1:23      12,001 sent      12,000 acknowledged      500 events/s   1 failed
+        let expected = "   1:23      12,001 sent      12,000 acknowledged      500 events/s   1 failed
 latency   202 in 1.2 ms p50, 10 ms p99   202 → visible 130 ms p50, 1.1 s p99   frontier 2.0 s behind the clock
 open      5 windows   41 sessions      closed  130 rows
 newest    10:05:05   click 31
