@@ -52,7 +52,7 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Reads an URL; `path` stands in where it has none.
+    /// Reads an URL; `path`, perhaps with a query, stands in where it has none.
     ///
     /// # Errors
     /// When it is no `http://` URL.
@@ -72,7 +72,7 @@ impl Target {
             _ => return Err(TargetError::Scheme { text: text.to_owned() }),
         }
         if url.path() == "/" && url.query().is_none() {
-            url.set_path(path);
+            url = url.join(path).map_err(|error| invalid(error.to_string()))?;
         }
         url.set_fragment(None);
         let host = match url.host().ok_or_else(|| invalid("it names no host".to_owned()))? {
@@ -122,6 +122,12 @@ impl fmt::Display for Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_default_path_keeps_its_query() {
+        let target = Target::parse("http://h:1", "/windows?limit=20").expect("an URL");
+        assert_eq!(target.path().to_string(), "/windows?limit=20");
+    }
 
     #[test]
     fn a_path_stands_in_where_there_is_none() {
