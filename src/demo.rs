@@ -59,7 +59,7 @@ const DISORDER_MS: u32 = 1_500;
 /// One event in a hundred comes from a device that was offline…
 const LATE: f64 = 0.01;
 /// …for at most so long: some of them in time for a correction, some too late for one.
-const LATE_MS_MAX: u32 = 20_000;
+const LATE_MS_MAX: u32 = 30_000;
 /// Requests under way at once.
 const CONNECTIONS: usize = 32;
 /// How long a request may take.
