@@ -1,4 +1,4 @@
-//! The cache in this process: one lock around [`State`].
+//! The cache in this process: one lock around a state.
 //!
 //! A reader holds the lock for as long as it takes to clone the pointers of the windows that it asked
 //! for; a writer, for one batch. Nothing is awaited under it.
