@@ -77,6 +77,19 @@ fn every_metric_is_explained_and_every_explanation_has_its_metric() {
     let now = event.replace(",\"timestamp\":1", "");
     assert_eq!(client.post("/v1/analytics/track", &now).expect("it answers").status, 202);
     service.client("api").get("/metrics/overview").expect("it answers");
+    // The limits are the defaults of docs/configuration.md.
+    let lines = [
+        "tidegate_log_group_events_sum 1.0",
+        "tidegate_log_group_duration_seconds_count 1",
+        "tidegate_log_queue_bytes 0",
+        "tidegate_log_queue_limit_bytes 67108864",
+        "tidegate_log_size_limit_bytes 68719476736",
+        "tidegate_log_refusing 0",
+    ];
+    wait_for("the log to tell of the event", || {
+        let page = client.get("/metrics").expect("it answers").text();
+        lines.iter().all(|line| page.lines().any(|found| found == *line)).then_some(())
+    });
     // The dataflow's own listener has its metrics on a port beside it.
     assert_eq!(service.client("dataflow").get("/metrics").expect("it answers").status, 404);
     for listener in ["ingest", "api", "metrics", "sinks"] {

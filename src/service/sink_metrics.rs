@@ -230,3 +230,78 @@ impl CacheSinkMetrics {
         self.errors.inc();
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "halves, quarters and counts are exact")]
+mod tests {
+    use super::*;
+
+    /// The values of the series whose names begin like this, as Prometheus reads them.
+    fn read<const N: usize>(registry: &Registry, series: [&str; N]) -> [f64; N] {
+        let mut page = String::new();
+        prometheus_client::encoding::text::encode(&mut page, registry).expect("a string takes everything");
+        series.map(|name| {
+            let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("no {name} in {page}")).parse().expect("a number")
+        })
+    }
+
+    #[test]
+    fn a_step_without_rows_is_a_cycle_and_no_batch() {
+        let mut registry = Registry::default();
+        let metrics = SinkMetrics::register(&mut registry, 500);
+        let mut with_rows = Progress { expired: 7, ..Progress::default() };
+        let applied = &mut with_rows.applied;
+        (applied.put, applied.removed, applied.repeated) = (5, 1, 2);
+        (applied.stale, applied.unreadable) = (3, 4);
+        metrics.stepped(&with_rows, Duration::from_millis(250));
+        metrics.stepped(&Progress::default(), Duration::from_millis(500));
+        metrics.failed();
+        let rows = ["put", "removed", "repeated", "stale", "unreadable"]
+            .map(|outcome| format!("tidegate_sink_rows_total{{outcome=\"{outcome}\"}}"));
+        assert_eq!(read(&registry, rows.each_ref().map(String::as_str)), [5.0, 1.0, 2.0, 3.0, 4.0]);
+        let own = ["tidegate_sink_expired_rows_total", "tidegate_sink_errors_total"];
+        assert_eq!(read(&registry, own), [7.0, 1.0]);
+        let counts = ["storage_batches_total", "storage_commits_total", "storage_records_total"];
+        assert_eq!(read(&registry, counts), [1.0, 1.0, 15.0]);
+        assert_eq!(read(&registry, ["storage_errors_total", "storage_retries_total"]), [1.0, 1.0]);
+        assert_eq!(read(&registry, ["storage_batch_size_sum", "storage_batch_size_count"]), [15.0, 1.0]);
+        let times = [
+            "storage_insert_latency_seconds_sum",
+            "storage_consume_cycle_seconds_sum",
+            "storage_consume_cycle_seconds_count",
+            "tidegate_sink_step_duration_seconds_sum",
+        ];
+        assert_eq!(read(&registry, times), [0.25, 0.75, 2.0, 0.75]);
+        assert_eq!(read(&registry, ["storage_adaptive_batch_target"]), [500.0]);
+    }
+
+    #[test]
+    fn totals_of_the_cache_sink_are_not_added_up_again() {
+        let mut registry = Registry::default();
+        let metrics = CacheSinkMetrics::register(&mut registry);
+        let progress = CacheProgress { rows: 3, unreadable: 1, seeded: 1, ..CacheProgress::default() };
+        let totals = |acknowledgements, unacknowledged| CacheTotals {
+            acknowledgements,
+            unacknowledged,
+            ..CacheTotals::default()
+        };
+        let size = |windows, live_windows| KindSize { kind: "event", windows, live_windows };
+        metrics.stepped(&progress, &totals(2, 9), &[size(4, 1)], Duration::from_millis(250));
+        metrics.stepped(&CacheProgress::default(), &totals(3, 0), &[size(3, 2)], Duration::from_millis(500));
+        metrics.failed();
+        let series = [
+            "cache_kafka_records_total",
+            "cache_kafka_commit_batches_total",
+            "cache_kafka_pending_messages",
+            "cache_redis_batch_errors_total",
+            "cache_redis_batch_latency_seconds_sum",
+            "tidegate_cache_unreadable_rows_total",
+            "tidegate_cache_seeds_total",
+        ];
+        assert_eq!(read(&registry, series), [3.0, 3.0, 0.0, 1.0, 0.25, 1.0, 1.0]);
+        let held = ["final", "provisional"]
+            .map(|of| format!("tidegate_cache_windows{{kind=\"event\",values=\"{of}\"}}"));
+        assert_eq!(read(&registry, held.each_ref().map(String::as_str)), [3.0, 2.0]);
+    }
+}
