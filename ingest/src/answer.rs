@@ -106,6 +106,10 @@ fn append_failed(error: &AppendError, config: &Config) -> Problem {
         AppendError::UnknownPartition { .. } => {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal Error", said(error))
         }
+        // Who is told when to come again may take it that the event is surely not there.
+        error if !error.is_definite() => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", said(error))
+        }
         // What a later log adds is no fault of the sender's either.
         _ => unavailable(config, said(error)),
     }

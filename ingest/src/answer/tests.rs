@@ -41,7 +41,7 @@ fn every_refusal_has_its_status_and_says_when_to_come_again() {
         (Refusal::Append(too_large), (413, None)),
         (Refusal::Append(AppendError::DiskFull { path: path() }), (503, again())),
         (Refusal::Append(AppendError::Storage { path: path(), reason: reason() }), (503, again())),
-        (Refusal::Append(AppendError::Indefinite { path: path(), reason: reason() }), (503, again())),
+        (Refusal::Append(AppendError::Indefinite { path: path(), reason: reason() }), (503, None)),
         (Refusal::Append(AppendError::UnknownPartition { partition, partitions: 6 }), (500, None)),
         (Refusal::Append(AppendError::Closed), (503, again())),
     ] {
