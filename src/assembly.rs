@@ -29,12 +29,11 @@ pub(crate) use watched::{WatchedCache, Watchers};
 
 /// Opens the data directory for writing; it is to have so many partitions.
 pub(crate) fn open_log(config: &Config, partitions: u32) -> Result<EmbeddedLog, CommandError> {
-    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let defaults = embedded::Options::default();
     let options = embedded::Options {
         partitions,
-        queue_bytes_max: bytes(config.log_queue_bytes_max).max(defaults.append_bytes_max),
-        batch_bytes_max: bytes(config.log_batch_bytes_max),
+        queue_bytes_max: size(config.log_queue_bytes_max).max(defaults.append_bytes_max),
+        batch_bytes_max: size(config.log_batch_bytes_max),
         segment_bytes_max: config.log_segment_bytes_max,
         total_bytes_max: config.log_total_bytes_max,
         retention_ms: config.log_retention_ms,
@@ -232,7 +231,7 @@ fn topic_of<'a>(config: &'a Config, table: &'a str) -> &'a str {
 
 fn sink_config(config: &Config) -> tidegate_sinks::Config {
     let defaults = tidegate_sinks::Config {
-        rows_per_topic_max: usize::try_from(config.store_batch_rows).unwrap_or(usize::MAX),
+        rows_per_topic_max: size(config.store_batch_rows),
         retention_ms: config.store_retention_ms,
         ..tidegate_sinks::Config::default()
     };

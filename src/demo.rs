@@ -84,8 +84,7 @@ pub(crate) fn run(demo: &DemoConfig, config: &Config, out: &mut dyn Write) -> Re
     writeln!(out, "\nCtrl-C ends the demo. Its data are in {} until then.\n", scratch.path().display())?;
 
     let mut screen = Screen::new(out);
-    let mut looking =
-        Looking { service: &service, traffic: &traffic, config: &config, tidied: Instant::now() };
+    let looking = Looking { service: &service, traffic: &traffic };
     looking.until(&mut screen, || stop.is_cancelled() || traffic.is_over())?;
     // Without a duration there is no end but being told; with one, everything is to be seen closing.
     let all_closed = !stop.is_cancelled() && demo.duration.is_some();
@@ -180,20 +179,14 @@ impl Traffic {
 struct Looking<'a> {
     service: &'a Service,
     traffic: &'a Traffic,
-    config: &'a Config,
-    tidied: Instant,
 }
 
 impl Looking<'_> {
     /// Draws frames until `done` says so, or the engine has ended by itself.
-    fn until(&mut self, screen: &mut Screen<'_>, done: impl Fn() -> bool) -> Result<(), CommandError> {
+    fn until(&self, screen: &mut Screen<'_>, done: impl Fn() -> bool) -> Result<(), CommandError> {
         while !done() && !self.service.is_over() {
             screen.show(&self.frame())?;
             self.service.pause(FRAME_EVERY);
-            if self.tidied.elapsed() > Duration::from_secs(20) {
-                self.service.tidy(self.config);
-                self.tidied = Instant::now();
-            }
         }
         screen.show(&self.frame())?;
         Ok(())

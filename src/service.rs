@@ -13,6 +13,7 @@ mod servers;
 pub(crate) mod signals;
 mod sink_metrics;
 
+use std::cell::Cell;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,7 +61,9 @@ pub(crate) struct Service {
     freshness: Arc<Freshness>,
     cache: MemoryCache,
     rows: Arc<AtomicU64>,
-    deadline: Duration,
+    config: Config,
+    /// When the log was last tidied.
+    tidied: Cell<Instant>,
 }
 
 impl Service {
@@ -118,7 +121,8 @@ impl Service {
             freshness,
             cache,
             rows,
-            deadline: duration(config.shutdown_deadline_ms),
+            config: config.clone(),
+            tidied: Cell::new(Instant::now()),
         })
     }
 
@@ -154,31 +158,27 @@ impl Service {
 
     /// Waits until everything that was committed before is replayed, or it is told to end.
     pub(crate) fn wait_until_ready(&self) {
-        while !self.stop.is_cancelled()
-            && !self.pipeline.running.is_over()
-            && !self.status().progress().live()
-        {
+        while !self.stop.is_cancelled() && !self.is_over() && !self.status().progress().live() {
             self.pause(Duration::from_millis(10));
         }
     }
 
     /// Serves until it is told to end, or the engine has ended by itself.
-    pub(crate) fn wait(&self, config: &Config) {
-        let mut tidied = Instant::now();
-        while !self.stop.is_cancelled() && !self.pipeline.running.is_over() {
+    pub(crate) fn wait(&self) {
+        while !self.stop.is_cancelled() && !self.is_over() {
             self.pause(LOOK_EVERY);
-            if tidied.elapsed() >= TIDY_EVERY {
-                self.tidy(config);
-                tidied = Instant::now();
-            }
         }
     }
 
-    /// Removes from the log what nobody needs. What fails is tried again later.
-    pub(crate) fn tidy(&self, config: &Config) {
-        if let Err(error) = tidy(&self.log, config, true) {
+    /// Removes from the log what nobody needs, when that is due. What fails is tried again later.
+    fn tidy_if_due(&self) {
+        if self.tidied.get().elapsed() < TIDY_EVERY {
+            return;
+        }
+        if let Err(error) = tidy(&self.log, &self.config, true) {
             tracing::warn!(%error, "retention has to wait");
         }
+        self.tidied.set(Instant::now());
     }
 
     /// Whether the engine has ended by itself.
@@ -186,8 +186,9 @@ impl Service {
         self.pipeline.running.is_over()
     }
 
-    /// Rests, but not when it is told to end.
+    /// Rests, but not when it is told to end. What has to be done now and then is done first.
     pub(crate) fn pause(&self, rest: Duration) {
+        self.tidy_if_due();
         let stopped = self.stop.cancelled();
         self.runtime.block_on(async {
             // Both outcomes mean to look again.
@@ -197,7 +198,8 @@ impl Service {
 
     /// Ends it in order, within the deadline, and says where every event went.
     pub(crate) fn shut_down(self) -> Result<Ledger, CommandError> {
-        let Self { runtime, stop, log, pipeline, mut servers, deadline, .. } = self;
+        let Self { runtime, stop, log, pipeline, mut servers, config, .. } = self;
+        let deadline = duration(config.shutdown_deadline_ms);
         let until = Instant::now() + deadline;
         let closing = deadline / CLOSING_SHARE;
         stop.cancel();
@@ -263,7 +265,7 @@ pub(crate) fn run(config: &Config, out: &mut dyn Write) -> Result<Exit, CommandE
         writeln!(out, "ready after {:.1} s", began.elapsed().as_secs_f64())?;
         out.flush()?;
     }
-    service.wait(config);
+    service.wait();
     let ledger = service.shut_down()?;
     if ledger.jobs.is_empty() {
         writeln!(out, "no event was committed yet")?;

@@ -6,11 +6,10 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::http::Client;
 use common::service::{Service, up};
-use common::{Event, wait_for};
+use common::{Event, now_ms, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 use tidegate::config::SETTINGS;
@@ -81,12 +80,6 @@ fn every_name_has_a_test() {
     let settings = SETTINGS.iter().flat_map(|section| section.settings);
     let names: BTreeSet<_> = settings.filter_map(|setting| setting.variable.map(|it| it.name)).collect();
     assert_eq!(tested, names);
-}
-
-#[expect(clippy::disallowed_methods, reason = "a client has a clock of its own")]
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
-    i64::try_from(since.as_millis()).expect("it is")
 }
 
 fn send(client: &mut Client, event: &Event) {

@@ -4,22 +4,14 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::http::{Answer, Client};
 use common::service::{SHORT, Service, up};
-use common::{Event, Seeded, run, tidegate, wait_for};
+use common::{Event, Seeded, now_ms, run, tidegate, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 
 const TRACK: &str = "/v1/analytics/track";
-
-/// The machine's clock, which is the service's as well.
-#[expect(clippy::disallowed_methods, reason = "a client has a clock of its own")]
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
-    i64::try_from(since.as_millis()).expect("it is")
-}
 
 /// One event of some user, now.
 fn event(random: &mut Seeded) -> Event {

@@ -12,7 +12,7 @@ use tidegate_ingest::{Ingest, ids};
 use tidegate_log::EventAppender;
 use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog, LogWatch};
 use tidegate_runner::clock::SystemClock;
-use tidegate_runner::status::not_ready;
+use tidegate_runner::status::{NotReady, not_ready};
 use tidegate_runner::{Clock as _, Status, metrics, web};
 use tidegate_server::{exposition, problem, serve};
 use tokio::runtime::Runtime;
@@ -149,8 +149,8 @@ fn api_config(config: &Config) -> tidegate_cache_api::Config {
 }
 
 /// Why the log takes no events, if so.
-fn watch_reasons(log: &LogWatch) -> Vec<tidegate_runner::status::NotReady> {
-    let reason = |error: tidegate_log::AppendError| tidegate_runner::status::NotReady {
+fn watch_reasons(log: &LogWatch) -> Vec<NotReady> {
+    let reason = |error: tidegate_log::AppendError| NotReady {
         pointer: "/log",
         detail: format!("the log takes no events: {error}"),
     };

@@ -12,7 +12,7 @@ pub(crate) mod stub;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The program, in a directory and an environment in which nothing is set.
 pub(crate) fn tidegate(dir: &Path) -> Command {
@@ -72,6 +72,14 @@ pub(crate) fn kill_when(command: &mut Command, mut reached: impl FnMut() -> bool
     child.kill().expect("a child");
     // It may have ended by itself in between.
     child.wait().expect("a child").code().is_none()
+}
+
+/// The machine's clock, in milliseconds; a service on the same machine has the same.
+#[allow(dead_code, reason = "not every test binary sends events of now")]
+#[expect(clippy::disallowed_methods, reason = "a client has a clock of its own")]
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    i64::try_from(since.as_millis()).expect("it is")
 }
 
 /// The bytes of all files under a directory; 0 when there is none.
