@@ -32,6 +32,13 @@ impl MemoryCache {
         Self { state: Arc::new(RwLock::new(State::new(config))) }
     }
 
+    /// A cache of its own that holds the same now; nobody follows it. For backups, in tests.
+    #[cfg(any(test, feature = "conformance"))]
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self { state: Arc::new(RwLock::new(self.look().copy())) }
+    }
+
     fn look(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().expect("a writer that panics ends the process")
     }

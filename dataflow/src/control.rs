@@ -35,6 +35,8 @@ pub enum Close {
     DecideAndCloseAll,
     /// It was decided before: this is what the journal says.
     Journaled(Journaled),
+    /// The same; but the rows are wanted once more, to compare them with those that were committed.
+    Again(Journaled),
 }
 
 /// What a binding says of time.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::{EventTime, PartitionId, PartitionState};
 
 use crate::control::{Journaled, Statement};
@@ -60,7 +61,8 @@ impl Decision {
         let state = TimeState::journaled(now, journaled);
         let standings = standings(settings, &state.partitions, statements, now);
         let survey = Survey::new(now, statements, standings, Holder::Journal);
-        Self { state, journal: false, hold_above: EventTime::MAX, survey }
+        let journal = is_planted(Bug::ReplayEmits) && !statements.is_empty();
+        Self { state, journal, hold_above: EventTime::MAX, survey }
     }
 }
 
@@ -96,7 +98,10 @@ pub fn decide(
     }
 
     let standings = standings(settings, &partitions, statements, now);
-    let lowest = standings.iter().filter(|standing| !standing.idle).map(|standing| standing.watermark).min();
+    let lowest = standings.iter().filter(|standing| {
+        !standing.idle && !(is_planted(Bug::EmptyPartitionIgnored) && standing.largest == EventTime::MIN)
+    });
+    let lowest = lowest.map(|standing| standing.watermark).min();
     let reached =
         lowest.unwrap_or_else(|| clock_rate(settings, previous, &partitions, now)).max(previous.frontier);
     let frontier = reached.max(close_all.unwrap_or(EventTime::MIN));

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::{Epoch, EventTime};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -118,9 +119,14 @@ struct Clock {
 impl Clock {
     fn settle(&mut self, tick: Tick, statements: &[Statement]) -> (Decided, Settled) {
         let close_before = self.state.frontier;
-        let live = !matches!(tick.close, Close::Journaled(_));
+        let live = matches!(tick.close, Close::Decide | Close::DecideAndCloseAll);
+        let emit = live || matches!(tick.close, Close::Again(_));
         let decision = match tick.close {
-            Close::Journaled(journaled) => {
+            Close::Journaled(_) if is_planted(Bug::FrontierRecomputed) && !statements.is_empty() => Decision {
+                journal: false,
+                ..decide(&self.parts.settings, &self.state, statements, tick.now, None)
+            },
+            Close::Journaled(journaled) | Close::Again(journaled) => {
                 Decision::journaled(&self.parts.settings, tick.now, journaled, statements)
             }
             Close::Decide => decide(&self.parts.settings, &self.state, statements, tick.now, None),
@@ -136,7 +142,7 @@ impl Clock {
             epoch: tick.ends,
             close_before,
             close_to: self.state.frontier,
-            emit: live,
+            emit,
             provisional: live && lag_ms <= self.parts.provisional_lag_max_ms,
             hold_above: decision.hold_above,
         };

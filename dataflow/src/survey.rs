@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::time::millis;
 use tidegate_model::{EventTime, Offset, PartitionId, PartitionState};
 
@@ -178,7 +179,7 @@ pub(crate) fn standings(
         let look = looks.get(partition).copied().flatten();
         // Without a successful look at its end we do not know that there is nothing to wait for: the
         // broker may be down, or we have not got to it.
-        let at_end = look == Some(state.end);
+        let at_end = look == Some(state.end) || (look.is_none() && is_planted(Bug::IdleWithoutALook));
         Standing {
             partition: *partition,
             position: state.end,

@@ -1,5 +1,6 @@
 //! The journal: bindings, and the rows that became visible with them.
 
+use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::{Binding, Epoch, Generation, Op};
 
 /// A row of a topic on its way into the log.
@@ -118,7 +119,8 @@ pub enum CommitError {
 impl CommitError {
     /// Whether the commit surely did not take place, so that it may be sent again.
     pub fn is_definite(&self) -> bool {
-        matches!(self, Self::DiskFull { .. } | Self::Storage { .. })
+        let unknown_too = is_planted(Bug::UnknownCommitRetried) && matches!(self, Self::Indefinite { .. });
+        matches!(self, Self::DiskFull { .. } | Self::Storage { .. }) || unknown_too
     }
 }
 

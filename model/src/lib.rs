@@ -10,6 +10,7 @@ pub mod event;
 pub mod ids;
 pub mod ledger;
 pub mod names;
+pub mod planted;
 pub mod row;
 pub mod time;
 pub mod window;

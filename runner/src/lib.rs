@@ -23,5 +23,5 @@ pub use error::RunError;
 pub use observer::{CommitFacts, EpochFacts, Observer};
 pub use pace::{Cut, Cuts, Script, Stop};
 pub use recovery::{Recovery, recover};
-pub use run::{DrainLimits, Drained, Parts, Running, start};
+pub use run::{Assembled, DrainLimits, Drained, Parts, Running, assemble, start};
 pub use status::Status;

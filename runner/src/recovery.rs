@@ -12,6 +12,7 @@ use tidegate_dataflow::settings::JobSettings;
 use tidegate_log::EventReader;
 use tidegate_log::journal::Recovered;
 use tidegate_model::binding::{Definition, Origin};
+use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::{Binding, Epoch, EventTime, Generation, Ledger, Offset, PartitionId};
 
 use crate::clock::{Clock, Entropy};
@@ -54,7 +55,9 @@ pub struct ReplayEpoch {
 impl ReplayEpoch {
     /// Where its records end.
     pub fn ends(&self) -> BTreeMap<PartitionId, Offset> {
-        self.journaled.partitions.iter().map(|(partition, state)| (*partition, state.end)).collect()
+        let early = u64::from(is_planted(Bug::OffsetOffByOne));
+        let end = |end: Offset| Offset(end.0.saturating_sub(early));
+        self.journaled.partitions.iter().map(|(partition, state)| (*partition, end(state.end))).collect()
     }
 }
 
@@ -93,7 +96,8 @@ pub fn recover(
     check_order(&bindings)?;
     check_definitions(&last.definitions, &definitions)?;
     check_events(last, log)?;
-    let (next, ledger) = (last.epoch.next(), last.ledger.clone());
+    let next = last.epoch.next();
+    let ledger = if is_planted(Bug::LedgerForgotten) { Ledger::default() } else { last.ledger.clone() };
     let replay_events = last.partitions.values().map(|state| state.end.0).sum();
     let replay: Vec<_> = bindings
         .into_iter()

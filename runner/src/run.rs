@@ -1,6 +1,7 @@
 //! The threads of a run: timely's workers, and one that commits.
 
-mod commit_thread;
+mod assembled;
+mod committing;
 mod drain;
 mod worker;
 
@@ -10,42 +11,20 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tidegate_log::{EventReader, Journal};
 use timely::scheduling::SyncActivator;
 
+pub use self::assembled::{Assembled, Parts, assemble, start};
+pub use self::committing::{Committed, Committing};
 pub use self::drain::{DrainLimits, Drained};
-use self::worker::WorkerParts;
+pub use self::worker::{WorkerLoop, WorkerPart};
 
-use crate::clock::Clock;
-use crate::committer::Committer;
-use crate::config::RunnerConfig;
 use crate::error::{RunError, chain};
-use crate::observer::Observer;
-use crate::pace::{Script, Stop};
-use crate::recovery::Recovery;
+use crate::pace::Stop;
 use crate::status::{Progress, Status};
-
-/// What a run is made of.
-pub struct Parts<J, F> {
-    /// Its configuration.
-    pub config: RunnerConfig,
-    /// Where it starts from.
-    pub recovery: Recovery,
-    /// The journal that the recovery was read from.
-    pub journal: J,
-    /// Opens a reader of events: one for each worker and one for the committer.
-    pub open_reader: F,
-    /// What follows the replay.
-    pub script: Script,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// Who is told of commits.
-    pub observer: Box<dyn Observer>,
-}
 
 /// A run under way.
 pub struct Running {
-    control: Arc<Control>,
+    handle: Handle,
     workers: JoinHandle<Result<(), RunError>>,
     committer: JoinHandle<()>,
     failures: mpsc::Receiver<RunError>,
@@ -122,75 +101,47 @@ impl Failures {
     }
 }
 
-/// A handle that wakes a run from outside: after a cut was pushed, say.
+/// A run as others see it: how it is, waking it, ending it.
 #[derive(Clone)]
-pub struct Waker(Arc<Control>);
+pub struct Handle(pub(crate) Arc<Control>);
 
-impl Waker {
-    /// Wakes the run.
+impl Handle {
+    /// How the run is; whoever shows it keeps a clone.
+    pub fn status(&self) -> &Arc<Status> {
+        &self.0.status
+    }
+
+    /// Wakes it: after a cut was pushed, say.
     pub fn wake(&self) {
         self.0.wake();
     }
-}
 
-/// Starts a run.
-///
-/// # Errors
-/// When a reader cannot be opened or a thread cannot be started.
-pub fn start<J, R, F>(parts: Parts<J, F>) -> Result<Running, RunError>
-where
-    J: Journal + 'static,
-    R: EventReader + 'static,
-    F: Fn() -> R,
-{
-    let Parts { config, recovery, journal, open_reader, script, clock, mut observer } = parts;
-    let control = Arc::new(Control {
-        status: Arc::new(Status::new(&config, &recovery, Arc::clone(&clock))),
-        released: Arc::new(AtomicU64::new(0)),
-        stop: AtomicU8::new(Stop::No as u8),
-        abort: AtomicBool::new(false),
-        wakers: Mutex::default(),
-    });
-    let (sender, failed) = mpsc::channel();
-    let failures = Failures { sender, control: Arc::clone(&control) };
-    let (results, complete) = mpsc::channel();
-    let (alive, over) = mpsc::channel();
-    let committer_alive = alive.clone();
-    let committer = Committer::new(journal, open_reader(), config.topics.clone(), &config.jobs, &recovery);
-    let committing = Arc::clone(&control);
-    let failures_of_commits = failures.clone();
-    let workers_max = config.workers;
-    let cannot_start =
-        move |reason: std::io::Error| RunError::Workers { workers: workers_max, reason: reason.to_string() };
-    let committer = std::thread::Builder::new()
-        .name("tidegate-commit".to_owned())
-        .spawn(move || {
-            let _alive = committer_alive;
-            commit_thread::run(committer, &complete, &committing, &failures_of_commits, &mut *observer);
-        })
-        .map_err(cannot_start)?;
-    let readers: Vec<R> = (0..config.workers).map(|_| open_reader()).collect();
-    let shared = Arc::clone(&control);
-    let workers = std::thread::Builder::new()
-        .name("tidegate-workers".to_owned())
-        .spawn(move || {
-            let _alive = alive;
-            let control = shared;
-            worker::run(WorkerParts { config, recovery, readers, script, clock, control, failures, results })
-        })
-        .map_err(cannot_start)?;
-    Ok(Running { control, workers, committer, failures: failed, over })
+    /// Asks it to end with the epoch that is open: what is not read stays in the log. Returns at once.
+    pub fn stop(&self) {
+        self.0.ask_to_stop(Stop::Now);
+    }
+
+    /// Asks it to end when everything is read and committed that the log holds now; the intake must have
+    /// been stopped. Returns at once.
+    pub fn begin_drain(&self) {
+        self.0.ask_to_stop(Stop::Drained);
+    }
+
+    /// Ends it where it stands; what is not committed is read again by the next run. Returns at once.
+    pub fn abort(&self) {
+        self.0.abort();
+    }
 }
 
 impl Running {
     /// How it is; whoever shows it keeps a clone.
     pub fn status(&self) -> &Arc<Status> {
-        &self.control.status
+        self.handle.status()
     }
 
-    /// A handle that wakes it.
-    pub fn waker(&self) -> Waker {
-        Waker(Arc::clone(&self.control))
+    /// A handle for whoever looks after it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Whether it is over.
@@ -207,9 +158,9 @@ impl Running {
         }
     }
 
-    /// Asks it to end with the epoch that is open: what is not read stays in the log. Returns at once.
+    /// See [`Handle::stop`].
     pub fn stop(&self) {
-        self.control.ask_to_stop(Stop::Now);
+        self.handle.stop();
     }
 
     /// Waits until everything is read and committed, and says how far that is.
@@ -221,7 +172,7 @@ impl Running {
         self.committer.join().expect("a committer that panics ends the process");
         match self.failures.try_recv() {
             Ok(failure) => Err(failure),
-            Err(_) => workers.map(|()| self.control.status.progress()),
+            Err(_) => workers.map(|()| self.handle.status().progress()),
         }
     }
 }

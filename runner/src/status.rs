@@ -223,12 +223,16 @@ impl Status {
         }
     }
 
+    /// Bytes of compact rows in flight, by worker.
+    pub fn in_flight_bytes(&self) -> impl Iterator<Item = usize> {
+        self.in_flight_bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed))
+    }
+
     /// What there is to show now.
     pub fn progress(&self) -> Progress {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
         progress.uncommitted_epochs = self.uncommitted.load(Ordering::Acquire);
-        let bytes = self.in_flight_bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed));
-        progress.in_flight_bytes = bytes.collect();
+        progress.in_flight_bytes = self.in_flight_bytes().collect();
         progress
     }
 

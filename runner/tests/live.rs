@@ -109,7 +109,7 @@ fn frontiers_of_bounded_run(all_appended_first: bool) -> Vec<i64> {
             push(&run, &cuts, cut, ends);
         }
     }
-    run.running.waker().wake();
+    run.running.handle().wake();
     run.running.join().expect("ends in order");
     let bindings = run.log.journal().recover().expect("reads").bindings;
     bindings.iter().map(|binding| binding.close_to.as_millis()).collect()
@@ -118,7 +118,7 @@ fn frontiers_of_bounded_run(all_appended_first: bool) -> Vec<i64> {
 fn push(run: &Deployment, cuts: &Cuts, cut: i64, ends: BTreeMap<PartitionId, Offset>) {
     let now = EventTime::from_millis(NOON_MS + cut * 100_000 + 90_000);
     cuts.push(Cut { ends, now, last: cut == 5 }, Duration::ZERO).expect("there is room");
-    run.running.waker().wake();
+    run.running.handle().wake();
 }
 
 #[test]

@@ -157,7 +157,7 @@ impl Engine {
     /// Ends the input: everything is closed, committed and stored.
     pub(crate) fn finish(mut self, config: &Config) -> Result<Imported, CommandError> {
         self.cut(true)?;
-        self.pipeline.running.waker().wake();
+        self.pipeline.running.handle().wake();
         let progress = self.pipeline.finish()?;
         self.log.import_finish(&self.name).map_err(failure)?;
         tidy(&self.log, config, false)?;
@@ -206,7 +206,7 @@ impl Engine {
             }
             cut = back;
         }
-        self.pipeline.running.waker().wake();
+        self.pipeline.running.handle().wake();
         Ok(())
     }
 }

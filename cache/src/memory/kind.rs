@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::window::{CachedWindow, Number};
 
 /// A window, with what is not shown of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Slot {
     pub(super) shown: Arc<CachedWindow>,
     /// The epoch that each label's values are of.
@@ -24,7 +24,7 @@ pub(super) struct Slot {
 pub(super) type Slots = BTreeMap<EventTime, Slot>;
 
 /// The windows of one kind.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Kind {
     pub(super) view: &'static CacheView,
     pub(super) settled: Slots,

@@ -41,6 +41,20 @@ impl State {
         }
     }
 
+    #[cfg(any(test, feature = "conformance"))]
+    pub(super) fn copy(&self) -> Self {
+        let (updates, _) = broadcast::channel(self.config.updates_max.max(1));
+        Self {
+            config: self.config.clone(),
+            kinds: self.kinds.clone(),
+            positions: self.positions.clone(),
+            as_of: self.as_of,
+            ready: self.ready,
+            seq: self.seq,
+            updates,
+        }
+    }
+
     pub(super) fn positions(&self) -> &Positions {
         &self.positions
     }

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use differential_dataflow::consolidation::consolidate;
 use tidegate_model::binding::Definition;
 use tidegate_model::event::Fields;
+use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::row::SessionMetrics;
 use tidegate_model::{DeviceCategory, EventTime, MetricRow, Op, Schema, names};
 use timely::dataflow::channels::pact::Pipeline;
@@ -168,6 +169,10 @@ impl Tracked {
                 entry.insert(KeySessions::new(session_id, user_id))
             }
             hashbrown::hash_map::Entry::Vacant(_) => {
+                if is_planted(Bug::JudgedInArrivalOrder) {
+                    tally.expire(row.position());
+                    return;
+                }
                 self.doubt(key, batch, row);
                 return;
             }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::Running;
 use crate::error::RunError;
-use crate::pace::Stop;
 use crate::status::Progress;
 
 /// How long an end in order may take. What is not read or committed by then stays in the log, and the
@@ -35,10 +34,9 @@ pub struct Drained {
 }
 
 impl Running {
-    /// Asks it to end when everything is read and committed that the log holds now; the intake must have
-    /// been stopped. Returns at once.
+    /// See [`Handle::begin_drain`](super::Handle::begin_drain).
     pub fn begin_drain(&self) {
-        self.control.ask_to_stop(Stop::Drained);
+        self.handle.begin_drain();
     }
 
     /// Ends it in order: reads what the log holds, commits, and waits for that, but no longer than
@@ -52,7 +50,7 @@ impl Running {
     pub fn drain(self, limits: DrainLimits) -> Result<Drained, RunError> {
         self.begin_drain();
         if !self.status().progress().recovered {
-            self.control.abort();
+            self.handle.abort();
             let progress = self.join()?;
             return Ok(Drained { progress, read_all: false, committed_all: true });
         }
@@ -70,7 +68,7 @@ impl Running {
                 waited_ms = limits.committing.as_millis(),
                 "not everything that was read could be committed in time: the next start reads it again"
             );
-            self.control.abort();
+            self.handle.abort();
         }
         self.join().map(|progress| Drained { progress, read_all, committed_all })
     }

@@ -1,15 +1,17 @@
-//! Timely's worker threads.
+//! What runs on timely's worker threads.
 
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tidegate_dataflow::graph::{Results, Ticks};
 use tidegate_dataflow::report::EpochResult;
 use tidegate_dataflow::source::Throttle;
-use tidegate_dataflow::{Graph, GraphConfig, build, job};
+use tidegate_dataflow::{Graph, GraphConfig, build};
 use tidegate_log::EventReader;
+use tidegate_model::event::Fields;
 use tidegate_model::{Epoch, EventTime};
 use timely::scheduling::SyncActivator;
 use timely::worker::Worker;
@@ -19,8 +21,7 @@ use crate::clock::Clock;
 use crate::config::RunnerConfig;
 use crate::error::RunError;
 use crate::feed::LogFeed;
-use crate::pace::{Facts, Pace, Script};
-use crate::recovery::Recovery;
+use crate::pace::{Facts, Pace};
 use crate::status::Newest;
 
 /// A parked worker looks around at least so often.
@@ -29,54 +30,22 @@ const PARK_MAX: Duration = Duration::from_millis(100);
 /// What may pass between two looks of worker 0 at its epochs, as far as it counts as waiting.
 const LOOK_MAX_MS: i64 = 500;
 
-/// What the workers are made of.
-pub(super) struct WorkerParts<R> {
-    pub(super) config: RunnerConfig,
-    pub(super) recovery: Recovery,
-    /// One for each worker.
-    pub(super) readers: Vec<R>,
-    pub(super) script: Script,
-    pub(super) clock: Arc<dyn Clock>,
+/// One worker's part of a run, before its thread has built it.
+pub struct WorkerPart<R> {
+    pub(super) graph: GraphConfig,
+    pub(super) fields: Fields,
+    pub(super) reader: R,
+    pub(super) in_flight_bytes_max: usize,
     pub(super) control: Arc<Control>,
     pub(super) failures: Failures,
-    pub(super) results: Sender<EpochResult>,
+    /// Worker 0 has it.
+    pub(super) driver: Option<Driver>,
 }
 
-/// Runs the workers until the last epoch has left the graph, or the run is aborted.
-pub(super) fn run<R: EventReader + 'static>(parts: WorkerParts<R>) -> Result<(), RunError> {
-    let WorkerParts { config, recovery, readers, script, clock, control, failures, results } = parts;
-    let pace = Pace::new(&recovery, script, config.tick_ms, config.uncommitted_epochs_max);
-    let graph = GraphConfig {
-        jobs: config.jobs.clone(),
-        time: config.time,
-        hash_key: recovery.hash_key,
-        first: pace.first(),
-        start: std::collections::BTreeMap::new(),
-        provisional_rows_max: config.provisional_rows_max,
-        provisional_lag_max_ms: config.provisional_lag_max_ms,
-    };
-    let fields = job::fields(&config.jobs);
-    let replayed_to = recovery.replay.last().map_or(Epoch(0), |bound| bound.epoch);
-    // Worker threads take their own parts; only worker 0 gets the driver.
-    let readers = Mutex::new(readers);
-    let driver = Mutex::new(Some(Driver {
-        pace,
-        clock,
-        control: Arc::clone(&control),
-        results,
-        complete: Epoch(0),
-        replayed_to,
-        failures: failures.clone(),
-        epoch_timeout_ms: config.epoch_timeout_ms,
-        looked_at: EventTime::MIN,
-        watched: None,
-    }));
-    let in_flight_bytes_max = config.in_flight_bytes_max;
-    let workers = config.workers;
-    let guards = timely::execute(timely::Config::process(workers), move |worker| {
-        let reader =
-            readers.lock().unwrap_or_else(PoisonError::into_inner).pop().expect("one for each worker");
-        let failures = failures.clone();
+impl<R: EventReader + 'static> WorkerPart<R> {
+    /// Builds it on the thread of `worker`; every worker of the run must do so.
+    pub fn build(self, worker: &mut Worker) -> WorkerLoop {
+        let Self { graph, fields, reader, in_flight_bytes_max, control, failures, driver } = self;
         let source = Arc::new(OnceLock::new());
         let feed = LogFeed::new(woken(reader, &source), fields, move |error| failures.fail(error));
         let throttle = Throttle {
@@ -84,20 +53,12 @@ pub(super) fn run<R: EventReader + 'static>(parts: WorkerParts<R>) -> Result<(),
             in_flight_bytes_max,
             in_flight_bytes: Arc::clone(&control.status.in_flight_bytes[worker.index()]),
         };
-        let graph = build(worker, &graph, throttle, Box::new(feed));
+        let Graph { ticks, results, source_address } = build(worker, &graph, throttle, Box::new(feed));
         // Waking works once the activator is there; until then the source runs by itself.
-        let _ = source.set(worker.sync_activator_for(graph.source_address.to_vec()));
-        control.register(worker.sync_activator_for(graph.source_address.to_vec()));
-        let driver = (worker.index() == 0)
-            .then(|| driver.lock().unwrap_or_else(PoisonError::into_inner).take())
-            .flatten();
-        drive(worker, graph, driver, &control);
-    })
-    .map_err(|reason| RunError::Workers { workers, reason })?;
-    for outcome in guards.join() {
-        outcome.expect("a worker that panics ends the process");
+        let _ = source.set(worker.sync_activator_for(source_address.to_vec()));
+        control.register(worker.sync_activator_for(source_address.to_vec()));
+        WorkerLoop { ticks, results, driver, control }
     }
-    Ok(())
 }
 
 /// Has every append wake the source, when it is there.
@@ -112,31 +73,43 @@ fn woken<R: EventReader>(mut reader: R, source: &Arc<OnceLock<SyncActivator>>) -
     reader
 }
 
-/// Steps a worker until its dataflow is complete or the run is aborted.
-fn drive(worker: &mut Worker, graph: Graph, mut driver: Option<Driver>, control: &Control) {
-    let Graph { mut ticks, results, .. } = graph;
-    loop {
-        let mut park = PARK_MAX;
-        if let Some(driver) = &mut driver {
-            park = driver.step(&mut ticks, &results);
-        } else {
-            ticks = None;
+/// One worker's part of a run, on its thread.
+pub struct WorkerLoop {
+    ticks: Option<Ticks>,
+    results: Rc<Results>,
+    driver: Option<Driver>,
+    control: Arc<Control>,
+}
+
+impl WorkerLoop {
+    /// Steps the worker until its dataflow is complete or the run is aborted.
+    pub(super) fn run(mut self, worker: &mut Worker) {
+        while let Some(park) = self.step(worker) {
+            worker.step_or_park(Some(park));
         }
-        if control.abort.load(Ordering::Acquire) {
+    }
+
+    /// Does what is due before the worker's own step, and says for how long the worker may then park;
+    /// `None` when this part is over.
+    pub fn step(&mut self, worker: &mut Worker) -> Option<Duration> {
+        let mut park = PARK_MAX;
+        if let Some(driver) = &mut self.driver {
+            park = driver.step(&mut self.ticks, &self.results);
+        } else {
+            self.ticks = None;
+        }
+        if self.control.abort.load(Ordering::Acquire) {
             for dataflow in worker.installed_dataflows() {
                 worker.drop_dataflow(dataflow);
             }
-            return;
+            return None;
         }
-        if !worker.has_dataflows() {
-            return;
-        }
-        worker.step_or_park(Some(park));
+        worker.has_dataflows().then_some(park)
     }
 }
 
 /// Worker 0's part: sends ticks in, takes complete epochs out.
-struct Driver {
+pub(super) struct Driver {
     pace: Pace,
     clock: Arc<dyn Clock>,
     control: Arc<Control>,
@@ -152,6 +125,28 @@ struct Driver {
 }
 
 impl Driver {
+    pub(super) fn new(
+        pace: Pace,
+        config: &RunnerConfig,
+        replayed_to: Epoch,
+        clock: Arc<dyn Clock>,
+        results: Sender<EpochResult>,
+        failures: Failures,
+    ) -> Self {
+        Self {
+            pace,
+            clock,
+            control: Arc::clone(&failures.control),
+            results,
+            complete: Epoch(0),
+            replayed_to,
+            failures,
+            epoch_timeout_ms: config.epoch_timeout_ms,
+            looked_at: EventTime::MIN,
+            watched: None,
+        }
+    }
+
     /// Ends the run when an epoch does not become complete. Waiting for a commit is not that: sources
     /// wait for room then, and go on when there is some.
     fn watch(&mut self, facts: &Facts) {

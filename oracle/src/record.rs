@@ -1,4 +1,4 @@
-//! The vocabulary of the tests: a record that goes in, rows and dropped records that come out.
+//! The vocabulary: a record that goes in, rows and dropped records that come out.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,23 @@ use tidegate_model::{Counts, DeviceCategory, EventTime, Ledger, Offset, Partitio
 /// A record of the log, as far as the jobs care.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestRecord {
+    /// Where it lies.
     pub partition: PartitionId,
     /// The harness counts it up per partition.
     pub offset: Offset,
+    /// The log's clock when it was appended.
     pub append_time: EventTime,
     /// When the event happened, by the client's clock.
     pub time: EventTime,
+    /// Its type.
     pub event_type: String,
+    /// Its user.
     pub user_id: String,
+    /// Its session.
     pub session_id: String,
+    /// The device category.
     pub device: DeviceCategory,
+    /// Load time in milliseconds, as it came.
     pub load_time: Option<i64>,
     /// The bytes are no event: every field but the first three means nothing.
     pub undecodable: bool,
@@ -30,20 +37,25 @@ pub struct TestRecord {
 /// The order of the fields is the order in which the oracle returns them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OutRow {
+    /// The table, by name.
     pub table: &'static str,
     /// The message key, see [`MetricRow::message_key`].
     pub key: String,
+    /// The row as JSON.
     pub json: String,
+    /// What it does.
     pub op: Op,
 }
 
 impl OutRow {
+    /// Serialises a row.
     pub fn new<R: MetricRow>(op: Op, row: &R) -> Self {
         let json = serde_json::to_string(row).expect("a row serialises");
         Self { table: R::SCHEMA.table, key: row.message_key(), json, op }
     }
 
     /// The same row with another `op`.
+    #[must_use]
     pub fn with(&self, op: Op) -> Self {
         Self { op, ..self.clone() }
     }
@@ -64,12 +76,16 @@ pub fn changes<K: Ord>(old: &BTreeMap<K, OutRow>, new: &BTreeMap<K, OutRow>) -> 
 /// Why a record went to `dropped_events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
+    /// Too late, beyond the allowed lateness.
     Expired,
+    /// Its event time is too far ahead of its append time.
     Future,
+    /// It does not decode, or a value is outside the job's range.
     Rejected,
 }
 
 impl Reason {
+    /// The value of the header `reason`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Expired => "expired",
@@ -84,12 +100,16 @@ impl Reason {
 pub struct Dropped {
     /// The job's name; `*` when no job could judge it.
     pub job: String,
+    /// Where the record lies.
     pub partition: PartitionId,
+    /// Its offset there.
     pub offset: Offset,
+    /// Why.
     pub reason: Reason,
 }
 
 impl Dropped {
+    /// `record`, dropped by `job`.
     pub fn new(job: &str, record: &TestRecord, reason: Reason) -> Self {
         Self { job: job.to_owned(), partition: record.partition, offset: record.offset, reason }
     }

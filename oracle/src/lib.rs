@@ -1,16 +1,18 @@
 //! The slow oracle: the rows of every epoch, recomputed from all records and frontiers so far.
 //!
 //! It keeps every record it was ever given, knows nothing of workers, partial results or state that is
-//! freed, and writes each rule down once, as directly as it can.
+//! freed, and writes each rule down once, as directly as it can. Of the dataflow it uses the settings
+//! only. Tests and the simulator compare the real thing with it; nothing of the product imports it.
 
 mod overview;
+pub mod record;
 mod sessions;
 mod windows;
 
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_model::{Counts, Epoch, EventTime, Ledger, names};
 
-use super::record::{Dropped, EVENT_JOBS, OutRow, Reason, TestRecord};
+use crate::record::{Dropped, EVENT_JOBS, OutRow, Reason, TestRecord};
 use overview::SessionOverview;
 use sessions::SessionTracker;
 use windows::Windowed;
@@ -18,9 +20,11 @@ use windows::Windowed;
 /// One journaled epoch: its records, a set, and the frontier that was decided at its end.
 #[derive(Clone, Debug)]
 pub struct OracleEpoch {
+    /// The epoch.
     pub epoch: Epoch,
     /// `F(e)`. `F(e-1)` is that of the epoch before, `MIN` before the first.
     pub close_to: EventTime,
+    /// Its records, in any order.
     pub records: Vec<TestRecord>,
 }
 
@@ -61,6 +65,7 @@ pub struct Oracle {
 }
 
 impl Oracle {
+    /// An oracle that has seen nothing.
     pub fn new(jobs: &JobSettings, future_tolerance_ms: i64) -> Self {
         let mut ledger = Ledger::default();
         for job in EVENT_JOBS {
@@ -77,7 +82,10 @@ impl Oracle {
         }
     }
 
-    /// The next epoch.
+    /// What the next epoch must bring.
+    ///
+    /// # Panics
+    /// When its frontier is before that of the epoch before.
     pub fn epoch(&mut self, epoch: &OracleEpoch) -> OracleOutput {
         let before = self.close_to;
         assert!(epoch.close_to >= before, "the frontier of epoch {} moves back", epoch.epoch);

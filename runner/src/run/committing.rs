@@ -1,7 +1,8 @@
-//! The thread that commits.
+//! The part of a run that commits: it takes complete epochs in and has them committed.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use tidegate_dataflow::report::EpochResult;
@@ -17,50 +18,86 @@ use crate::status::{LastCommit, Status, Waits};
 /// How long a commit that surely did not take place rests before it is sent again.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
-/// Commits until the workers are gone and nothing waits, or the run is aborted.
-pub(super) fn run(
-    mut committer: Committer<impl Journal, impl EventReader>,
-    complete: &Receiver<EpochResult>,
-    control: &Control,
-    failures: &Failures,
-    observer: &mut dyn Observer,
-) {
-    let status = &control.status;
-    let mut more = true;
-    while (more || !committer.idle()) && !control.abort.load(Ordering::Acquire) {
-        if committer.idle() {
-            match complete.recv_timeout(RETRY_PAUSE) {
-                Ok(result) => committer.push(result),
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => more = false,
+/// Commits what the workers complete, one step at a time.
+pub struct Committing<J, R> {
+    pub(super) committer: Committer<J, R>,
+    pub(super) complete: Receiver<EpochResult>,
+    /// Whether the workers may complete more.
+    pub(super) more: bool,
+    pub(super) control: Arc<Control>,
+    pub(super) failures: Failures,
+    pub(super) observer: Box<dyn Observer>,
+}
+
+/// What a step of [`Committing`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// A commit took place.
+    Some,
+    /// There was nothing to commit.
+    Nothing,
+    /// A commit surely did not take place: the next step sends it again, unchanged.
+    Waits,
+    /// The workers are gone and nothing waits, or the run is aborted.
+    Over,
+}
+
+impl<J: Journal, R: EventReader> Committing<J, R> {
+    /// Commits until it is over.
+    pub(super) fn run(mut self) {
+        loop {
+            match self.step() {
+                Committed::Some => {}
+                Committed::Nothing => match self.complete.recv_timeout(RETRY_PAUSE) {
+                    Ok(result) => self.committer.push(result),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => self.more = false,
+                },
+                // Nothing unparks this thread: it rests, however much comes in meanwhile.
+                Committed::Waits => std::thread::park_timeout(RETRY_PAUSE),
+                Committed::Over => return,
             }
         }
-        // Everything that is complete goes into one commit.
-        for result in complete.try_iter() {
-            committer.push(result);
+    }
+
+    /// Puts everything that is complete into one commit. It does not wait.
+    pub fn step(&mut self) -> Committed {
+        if self.control.abort.load(Ordering::Acquire) {
+            return Committed::Over;
         }
+        while self.more {
+            match self.complete.try_recv() {
+                Ok(result) => self.committer.push(result),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => self.more = false,
+            }
+        }
+        let status = &self.control.status;
         let began = Instant::now();
-        match committer.step() {
-            Ok(None) => {}
+        match self.committer.step() {
+            Ok(None) if self.more => Committed::Nothing,
+            Ok(None) => Committed::Over,
             Ok(Some(done)) => {
                 let commit = CommitFacts {
                     epochs: &done.epochs,
                     committed_at: status.now(),
                     duration: began.elapsed(),
                 };
-                took_place(control, done.binding, done.rows, &commit);
-                observer.committed(&commit);
+                took_place(&self.control, done.binding, done.rows, &commit);
+                self.observer.committed(&commit);
+                Committed::Some
             }
             Err(StepError::Fatal { epoch, error }) => {
-                failures.fail(RunError::Commit { epoch, error });
+                self.failures.fail(RunError::Commit { epoch, error });
+                Committed::Over
             }
             Err(StepError::Read(error)) if !matches!(error, ReadError::Storage { .. }) => {
-                failures.fail(error.into());
+                self.failures.fail(error.into());
+                Committed::Over
             }
             Err(retry) => {
                 wait(status, &retry);
-                // Nothing unparks this thread: it rests, however much comes in meanwhile.
-                std::thread::park_timeout(RETRY_PAUSE);
+                Committed::Waits
             }
         }
     }

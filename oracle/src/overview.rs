@@ -7,7 +7,7 @@ use tidegate_model::EventTime;
 use tidegate_model::row::{Op, SessionMetrics, SessionWindowMetrics};
 use tidegate_model::window::{Tumbling, Window};
 
-use crate::support::record::{OutRow, changes};
+use crate::record::{OutRow, changes};
 
 /// Every session row that holds, and the table that follows from them.
 pub(super) struct SessionOverview {

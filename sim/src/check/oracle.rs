@@ -1,0 +1,116 @@
+//! The rows of every epoch, against those of the oracle.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use tidegate_log::RowRecord;
+use tidegate_model::{Binding, Epoch, Offset, PartitionId, Schema, names};
+use tidegate_oracle::record::{Dropped, OutRow, Reason, complete};
+use tidegate_oracle::{Oracle, OracleEpoch};
+
+use crate::director::{Violation, violated};
+use crate::plan::Plan;
+use crate::world::State;
+
+const PROMISE: &str = "rows, drops and ledger of every epoch are those of the oracle";
+
+/// What the log holds of an epoch.
+#[derive(Debug, Default)]
+pub(super) struct EpochRows {
+    /// Sorted.
+    pub(super) rows: Vec<OutRow>,
+    /// Sorted.
+    pub(super) dropped: Vec<Dropped>,
+}
+
+/// What the log holds, by epoch; provisional rows are not promised.
+pub(super) fn committed(state: &State) -> BTreeMap<Epoch, EpochRows> {
+    let mut epochs: BTreeMap<Epoch, EpochRows> = BTreeMap::new();
+    for row in state.topics.rows() {
+        let epoch = epochs.entry(row.epoch).or_default();
+        if let Some(schema) = Schema::of_table(&row.topic) {
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("rows are text");
+            let (key, json) = (text(&row.key), text(&row.value));
+            epoch.rows.push(OutRow { table: schema.table, key, json, op: row.op });
+        } else if *row.topic == *names::DROPPED_EVENTS {
+            epoch.dropped.push(dropped(row));
+        }
+    }
+    for epoch in epochs.values_mut() {
+        epoch.rows.sort();
+        epoch.dropped.sort();
+    }
+    epochs
+}
+
+fn dropped(row: &RowRecord) -> Dropped {
+    let header = |name: &str| {
+        let found = row.headers.iter().find(|(header, _)| *header == name);
+        found.map_or("", |(_, value)| value.as_str())
+    };
+    let number = |name: &str| header(name).parse::<u64>().expect("a number");
+    let reasons = [Reason::Expired, Reason::Future, Reason::Rejected];
+    let reason = reasons.into_iter().find(|reason| reason.as_str() == header("reason"));
+    Dropped {
+        job: header("job").to_owned(),
+        partition: PartitionId(u32::try_from(number("partition")).expect("small")),
+        offset: Offset(number("offset")),
+        reason: reason.expect("a reason"),
+    }
+}
+
+/// What `binding` says was read since `before`, as the oracle takes it.
+pub(super) fn epoch_of(state: &State, before: Option<&Binding>, binding: &Binding) -> OracleEpoch {
+    let mut records = Vec::new();
+    for (partition, bound) in &binding.partitions {
+        let from = before.and_then(|before| before.partitions.get(partition));
+        let from = from.map_or(Offset::ZERO, |bound| bound.end);
+        records.extend(state.records(*partition, from..bound.end.max(from)).cloned());
+    }
+    OracleEpoch { epoch: binding.epoch, close_to: binding.close_to, records }
+}
+
+pub(super) fn rows_are_those_of_the_oracle(plan: &Plan, state: &State) -> Result<(), Violation> {
+    let jobs = &plan.setup.jobs;
+    let mut oracle = Oracle::new(jobs, jobs.future_tolerance_ms);
+    let mut committed = committed(state);
+    let mut before = None;
+    for binding in &state.bindings {
+        let expected = oracle.epoch(&epoch_of(state, before, binding));
+        let actual = committed.remove(&binding.epoch).unwrap_or_default();
+        let place = format!("epoch {}, generation {}", binding.epoch, binding.generation);
+        same(PROMISE, &place, "rows", &expected.rows, &actual.rows)?;
+        same(PROMISE, &place, "dropped", &expected.dropped, &actual.dropped)?;
+        if complete(expected.ledger.clone()) != complete(binding.ledger.clone()) {
+            let seen = format!("{place}:\nexpected {:?}\nactual   {:?}", expected.ledger, binding.ledger);
+            return violated(PROMISE, seen);
+        }
+        before = Some(binding);
+    }
+    match committed.into_iter().find(|(_, rows)| !rows.rows.is_empty() || !rows.dropped.is_empty()) {
+        Some((epoch, rows)) => {
+            violated("rows are visible with their binding only", format!("epoch {epoch}: {rows:?}"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Compares two sorted lists, and names what one has and the other has not.
+pub(super) fn same<T: Debug + PartialEq>(
+    promise: &'static str,
+    place: &str,
+    what: &str,
+    expected: &[T],
+    actual: &[T],
+) -> Result<(), Violation> {
+    if expected == actual {
+        return Ok(());
+    }
+    let missing = expected.iter().filter(|one| !actual.contains(one)).map(|one| format!("expected {one:?}"));
+    let surplus = actual.iter().filter(|one| !expected.contains(one)).map(|one| format!("actual   {one:?}"));
+    let mut lines: Vec<String> = missing.chain(surplus).collect();
+    if lines.is_empty() {
+        lines = vec![format!("the same, in another number: expected {expected:?}\nactual {actual:?}")];
+    }
+    violated(promise, format!("{place}, {what}:\n{}", lines.join("\n")))
+}

@@ -1,0 +1,89 @@
+//! The journal: one transaction makes rows and bindings visible together; the newest generation alone may
+//! commit.
+
+use std::sync::Arc;
+
+use tidegate_log::journal::JournalError;
+use tidegate_log::{Commit, CommitError, Journal, Recovered};
+use tidegate_model::planted::{Bug, is_planted};
+use tidegate_model::{Epoch, Generation};
+
+use super::faults::{Effect, Site};
+use super::{ProcessId, State, World};
+
+/// The journal, as one process sees it.
+pub struct SimJournal {
+    /// The world.
+    pub world: Arc<World>,
+    /// Whose journal it is.
+    pub process: ProcessId,
+    generation: Generation,
+}
+
+const PATH: &str = "the epochs topic";
+
+impl SimJournal {
+    /// A journal that was not taken over yet.
+    pub fn new(world: Arc<World>, process: ProcessId) -> Self {
+        Self { world, process, generation: Generation(0) }
+    }
+
+    fn check(&self, state: &State, commit: &Commit) -> Result<(), CommitError> {
+        if state.generation != self.generation.0 {
+            return Err(CommitError::Fenced { own: self.generation, other: Generation(state.generation) });
+        }
+        let mut last = state.bindings.last().map_or(Epoch(0), |binding| binding.epoch);
+        for binding in &commit.bindings {
+            if binding.epoch <= last {
+                let reason = format!("epoch {} does not follow epoch {last}", binding.epoch);
+                return Err(CommitError::Invalid { reason });
+            }
+            last = binding.epoch;
+        }
+        let is_bound = |epoch: Epoch| commit.bindings.iter().any(|binding| binding.epoch == epoch);
+        match commit.rows.iter().find(|row| !is_bound(row.epoch)) {
+            Some(row) => {
+                let reason = format!("a row belongs to epoch {}, which is not bound", row.epoch);
+                Err(CommitError::Invalid { reason })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Journal for SimJournal {
+    fn recover(&mut self) -> Result<Recovered, JournalError> {
+        let mut state = self.world.lock();
+        let fault = state.fault(Site::Recover, self.process);
+        if fault.is_none_or(Effect::takes_place) {
+            state.generation += 1;
+            self.generation = Generation(state.generation);
+        }
+        if fault.is_some() {
+            let reason = "the simulated broker is away".to_owned();
+            return Err(JournalError::Storage { what: PATH.to_owned(), reason });
+        }
+        Ok(Recovered { generation: self.generation, bindings: state.bindings.clone() })
+    }
+
+    fn commit(&mut self, commit: &Commit) -> Result<(), CommitError> {
+        let mut state = self.world.lock();
+        self.check(&state, commit)?;
+        let fault = state.fault(Site::Commit, self.process);
+        let takes_place = fault.is_none_or(Effect::takes_place);
+        if takes_place || is_planted(Bug::RowsBeforeBinding) {
+            state.topics.append(&commit.rows, self.generation);
+        }
+        if takes_place {
+            let epoch = commit.bindings.last().map_or(0, |binding| binding.epoch.0);
+            state.note("commit", epoch);
+            state.bindings.extend(commit.bindings.iter().cloned());
+        }
+        let (path, reason) = (PATH.to_owned(), "simulated".to_owned());
+        match fault {
+            None => Ok(()),
+            Some(effect) if effect.is_definite() => Err(CommitError::Storage { path, reason }),
+            Some(_) => Err(CommitError::Indefinite { path, reason }),
+        }
+    }
+}
