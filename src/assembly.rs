@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
-use tidegate_log::Journal as _;
 use tidegate_log::embedded::{self, EmbeddedJournal, EmbeddedLog};
 use tidegate_log::journal::JournalError;
 use tidegate_model::Schema;
@@ -55,8 +54,7 @@ pub(crate) fn open_log(config: &Config, partitions: u32) -> Result<EmbeddedLog, 
 /// Takes the journal over and says what a run starts from.
 pub(crate) fn recover_from(log: &EmbeddedLog, jobs: JobSettings) -> Result<Recovered, CommandError> {
     let mut journal = log.journal();
-    let recovered = journal.recover().map_err(|error| run_error(error.into()))?;
-    let recovery = recover(recovered, &jobs, &mut log.reader(), &SystemClock, &mut SystemEntropy);
+    let recovery = recover(&mut journal, &jobs, &mut log.reader(), &SystemClock, &mut SystemEntropy);
     Ok(Recovered { journal, jobs, recovery: recovery.map_err(run_error)? })
 }
 

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
-use tidegate_model::{Binding, Generation};
+use tidegate_model::{Binding, Epoch, Generation};
 
 use super::wakes::Wakes;
 use super::writer::Clock;
@@ -111,10 +111,20 @@ impl Journal for EmbeddedJournal {
             writer.doubt = None;
         }
         let generation = bindings::next_generation(&mut writer.connection, &self.db.path)?;
-        let bindings = bindings::read_all(&writer.connection, &self.db.path)?;
+        let last = bindings::read_last(&writer.connection, &self.db.path)?;
         drop(writer);
         self.own = Some(generation);
-        Ok(Recovered { generation, bindings })
+        Ok(Recovered { generation, last })
+    }
+
+    fn read_bindings(
+        &mut self,
+        after: Option<Epoch>,
+        visit: &mut dyn FnMut(Binding),
+    ) -> Result<(), JournalError> {
+        // A connection of its own: nobody waits for the writing one while they are shown.
+        let connection = schema::open_reader(&self.db.path, self.db.vfs.as_deref())?;
+        bindings::read_after(&connection, &self.db.path, after, visit)
     }
 
     fn commit(&mut self, commit: &Commit) -> Result<(), CommitError> {

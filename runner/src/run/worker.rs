@@ -45,18 +45,19 @@ pub(super) struct WorkerParts<R> {
 /// Runs the workers until the last epoch has left the graph, or the run is aborted.
 pub(super) fn run<R: EventReader + 'static>(parts: WorkerParts<R>) -> Result<(), RunError> {
     let WorkerParts { config, recovery, readers, script, clock, control, failures, results } = parts;
-    let pace = Pace::new(&recovery, script, config.tick_ms, config.uncommitted_epochs_max);
+    let hash_key = recovery.hash_key;
+    let replayed_to = recovery.replay.last().map_or(Epoch(0), |bound| bound.epoch);
+    let pace = Pace::new(recovery, script, config.tick_ms, config.uncommitted_epochs_max);
     let graph = GraphConfig {
         jobs: config.jobs.clone(),
         time: config.time,
-        hash_key: recovery.hash_key,
+        hash_key,
         first: pace.first(),
         start: std::collections::BTreeMap::new(),
         provisional_rows_max: config.provisional_rows_max,
         provisional_lag_max_ms: config.provisional_lag_max_ms,
     };
     let fields = job::fields(&config.jobs);
-    let replayed_to = recovery.replay.last().map_or(Epoch(0), |bound| bound.epoch);
     // Worker threads take their own parts; only worker 0 gets the driver.
     let readers = Mutex::new(readers);
     let driver = Mutex::new(Some(Driver {
