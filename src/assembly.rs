@@ -169,8 +169,8 @@ const OWN_THREADS: [&str; 2] = ["timely:", "tidegate-"];
 
 /// Removes from the log what neither recovery nor a sink needs, as far as age and size want it gone.
 /// Without snapshots recovery needs every event. `has_cache` says whether a cache reads rows beside the
-/// metric store.
-pub(crate) fn tidy(log: &EmbeddedLog, config: &Config, has_cache: bool) -> Result<(), CommandError> {
+/// metric store. Returns whether there is more to remove.
+pub(crate) fn tidy(log: &EmbeddedLog, config: &Config, has_cache: bool) -> Result<bool, CommandError> {
     let (store, cache) = (sink_config(config), cache_sink_config(config));
     let mut rows: BTreeMap<String, embedded::NeededRows> = BTreeMap::new();
     for topic in &store.topics {
@@ -190,7 +190,7 @@ pub(crate) fn tidy(log: &EmbeddedLog, config: &Config, has_cache: bool) -> Resul
     if retained != embedded::Retained::default() {
         tracing::debug!(rows = retained.rows, segments = retained.segments, "retention removed");
     }
-    Ok(())
+    Ok(retained.more)
 }
 
 /// The machine's randomness.

@@ -211,7 +211,8 @@ impl EmbeddedLog {
         self.journal.unfinished_import()
     }
 
-    /// Removes what nobody needs any more and what age or size want gone.
+    /// Removes what nobody needs any more and what age or size want gone; of rows only so many at once
+    /// ([`Retained::more`]).
     ///
     /// # Errors
     /// When the storage fails. What was removed until then stays removed.
