@@ -75,7 +75,7 @@ impl Cuts {
     }
 }
 
-/// Whether a run is to end, and with what.
+/// Whether a run is to end, and with what. One that still replays ends where it stands, whatever is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
     /// It goes on.
@@ -220,8 +220,7 @@ impl Pace {
         if !due {
             return None;
         }
-        let ending =
-            matches!(open, Open::Cut(Cut { last: true, .. })) || (stop && !matches!(open, Open::Replay(_)));
+        let ending = stop || matches!(open, Open::Cut(Cut { last: true, .. }));
         let next = if ending { None } else { Some(self.begin_next(epoch, facts.now)?) };
         let (_, open) = self.open.take().expect("looked at above");
         let (now, close) = match open {

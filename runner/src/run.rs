@@ -207,7 +207,8 @@ impl Running {
         }
     }
 
-    /// Asks it to end with the epoch that is open: what is not read stays in the log. Returns at once.
+    /// Asks it to end with the epoch that is open: what is not read stays in the log. A run that still
+    /// replays ends where it stands: what is replayed was committed before. Returns at once.
     pub fn stop(&self) {
         self.control.ask_to_stop(Stop::Now);
     }

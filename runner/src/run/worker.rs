@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::RunnerConfig;
 use crate::error::RunError;
 use crate::feed::LogFeed;
-use crate::pace::{Facts, Pace, Script};
+use crate::pace::{Facts, Pace, Script, Stop};
 use crate::recovery::Recovery;
 use crate::status::Newest;
 
@@ -208,6 +208,11 @@ impl Driver {
             uncommitted: self.control.status.uncommitted.load(Ordering::Acquire),
             stop: self.control.stop(),
         };
+        if facts.stop != Stop::No && self.complete < self.replayed_to {
+            // What is replayed was committed before, and what is new stays in the log.
+            self.control.abort();
+            return Duration::ZERO;
+        }
         if let Some(open) = ticks {
             while let Some(tick) = self.pace.step(facts) {
                 open.send(&tick);
