@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
-use tidegate_log::Journal as _;
 use tidegate_log::embedded::{self, EmbeddedJournal, EmbeddedLog};
 use tidegate_log::journal::JournalError;
 use tidegate_model::Schema;
@@ -55,8 +54,7 @@ pub(crate) fn open_log(config: &Config, partitions: u32) -> Result<EmbeddedLog, 
 /// Takes the journal over and says what a run starts from.
 pub(crate) fn recover_from(log: &EmbeddedLog, jobs: JobSettings) -> Result<Recovered, CommandError> {
     let mut journal = log.journal();
-    let recovered = journal.recover().map_err(|error| run_error(error.into()))?;
-    let recovery = recover(recovered, &jobs, &mut log.reader(), &SystemClock, &mut SystemEntropy);
+    let recovery = recover(&mut journal, &jobs, &mut log.reader(), &SystemClock, &mut SystemEntropy);
     Ok(Recovered { journal, jobs, recovery: recovery.map_err(run_error)? })
 }
 
@@ -171,8 +169,8 @@ const OWN_THREADS: [&str; 2] = ["timely:", "tidegate-"];
 
 /// Removes from the log what neither recovery nor a sink needs, as far as age and size want it gone.
 /// Without snapshots recovery needs every event. `has_cache` says whether a cache reads rows beside the
-/// metric store.
-pub(crate) fn tidy(log: &EmbeddedLog, config: &Config, has_cache: bool) -> Result<(), CommandError> {
+/// metric store. Returns whether there is more to remove.
+pub(crate) fn tidy(log: &EmbeddedLog, config: &Config, has_cache: bool) -> Result<bool, CommandError> {
     let (store, cache) = (sink_config(config), cache_sink_config(config));
     let mut rows: BTreeMap<String, embedded::NeededRows> = BTreeMap::new();
     for topic in &store.topics {
@@ -192,7 +190,7 @@ pub(crate) fn tidy(log: &EmbeddedLog, config: &Config, has_cache: bool) -> Resul
     if retained != embedded::Retained::default() {
         tracing::debug!(rows = retained.rows, segments = retained.segments, "retention removed");
     }
-    Ok(())
+    Ok(retained.more)
 }
 
 /// The machine's randomness.

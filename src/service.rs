@@ -175,8 +175,11 @@ impl Service {
         if self.tidied.get().elapsed() < TIDY_EVERY {
             return;
         }
-        if let Err(error) = tidy(&self.log, &self.config, true) {
-            tracing::warn!(%error, "retention has to wait");
+        match tidy(&self.log, &self.config, true) {
+            // It stays due: the next look goes on.
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "retention has to wait"),
         }
         self.tidied.set(Instant::now());
     }

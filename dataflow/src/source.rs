@@ -4,6 +4,8 @@
 //! Only the source keeps minted capabilities, so an epoch lasts until every source has seen its tick. A
 //! source reads the next epoch at once; what it reads there waits at the operators behind it.
 
+mod receiver;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,11 +20,12 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Scope, StreamVec};
 use timely::scheduling::Activator;
 
-use crate::batch::{Batch, Decoded, Position, Router, RowRules};
+use self::receiver::Receiver;
+use crate::batch::{Batch, Router, RowRules};
 use crate::control::{Plan, Reading, Statement, Tick};
-use crate::feed::{Feed, Intake};
+use crate::feed::Feed;
 use crate::graph::Hold;
-use crate::report::{DropReason, Dropped, EVERY_JOB, Report};
+use crate::report::{DropReason, Dropped, Report};
 use crate::settings::EventClock;
 use crate::survey::Appended;
 
@@ -374,46 +377,5 @@ impl Source {
                 });
             }
         }
-    }
-}
-
-/// Sorts what the feed reads into the router, or aside.
-struct Receiver<'a> {
-    partition: PartitionId,
-    cursor: &'a mut Cursor,
-    router: &'a mut Router,
-    future_tolerance_ms: i64,
-    event_time: EventClock,
-    dropped: &'a mut Vec<Dropped>,
-}
-
-impl Receiver<'_> {
-    fn drop(&mut self, offset: Offset, reason: DropReason) {
-        let at = Position { partition: self.partition, offset };
-        self.dropped.push(Dropped { at, job: EVERY_JOB.to_owned(), reason });
-    }
-}
-
-impl Intake for Receiver<'_> {
-    fn event(&mut self, offset: Offset, append_time: EventTime, event: &Decoded<'_>) {
-        let appended = Appended { oldest: append_time, newest: append_time };
-        self.cursor.appended = Some(self.cursor.appended.map_or(appended, |others| others.and(appended)));
-        let event = match self.event_time {
-            EventClock::Timestamp => *event,
-            EventClock::Append => Decoded { time: append_time, ..*event },
-        };
-        if event.time > append_time.plus_ms(self.future_tolerance_ms) {
-            self.drop(offset, DropReason::Future);
-            return;
-        }
-        let reached = event.time.min(append_time);
-        self.cursor.largest = self.cursor.largest.max(reached);
-        self.cursor.largest_of_epoch = self.cursor.largest_of_epoch.max(reached);
-        self.cursor.latest = self.cursor.latest.max(event.time);
-        self.router.push(&event, Position { partition: self.partition, offset });
-    }
-
-    fn undecodable(&mut self, offset: Offset) {
-        self.drop(offset, DropReason::Rejected);
     }
 }

@@ -211,7 +211,8 @@ impl EmbeddedLog {
         self.journal.unfinished_import()
     }
 
-    /// Removes what nobody needs any more and what age or size want gone.
+    /// Removes what nobody needs any more and what age or size want gone; of rows only so many at once
+    /// ([`Retained::more`]).
     ///
     /// # Errors
     /// When the storage fails. What was removed until then stays removed.
@@ -227,6 +228,13 @@ impl EmbeddedLog {
 
 impl Drop for EmbeddedLog {
     fn drop(&mut self) {
+        // Appenders and the waiting writer learn of it at once; a disk that is to be repaired or probed is
+        // not asked again. What is waited for is the write under way and those that were accepted before:
+        // the next process must not write while one of ours may, so the directory stays locked until the
+        // last sync has returned. On a disk that hangs this takes as long as the disk does. Whoever cannot
+        // wait ends the process, which loses nothing that was acknowledged. Nothing else is waited for:
+        // a write has the answer of every sync that it began, and what holds the journal is fenced by the
+        // next process's generation.
         self.queue.close();
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()

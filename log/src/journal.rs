@@ -35,8 +35,8 @@ pub struct Commit {
 pub struct Recovered {
     /// The generation of this process: greater than every one before it.
     pub generation: Generation,
-    /// Every binding kept, oldest first.
-    pub bindings: Vec<Binding>,
+    /// The newest binding; `None` before the first commit.
+    pub last: Option<Binding>,
 }
 
 /// Why the journal cannot be opened.
@@ -126,11 +126,23 @@ impl CommitError {
 
 /// The journal of a deployment. One process writes it; the next one to recover takes it over.
 pub trait Journal: Send {
-    /// Fences every earlier generation, then reads the bindings to the end.
+    /// Fences every earlier generation, then finds the newest binding.
     ///
     /// # Errors
     /// When the journal cannot be read, or is of a newer format.
     fn recover(&mut self) -> Result<Recovered, JournalError>;
+
+    /// Shows the bindings of the epochs after `after`, oldest first; with `None` every one kept. They are
+    /// shown one by one because there is one for every tick of the deployment's life: whoever reads them
+    /// keeps what it needs.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, or is of a newer format. What was shown before is right.
+    fn read_bindings(
+        &mut self,
+        after: Option<Epoch>,
+        visit: &mut dyn FnMut(Binding),
+    ) -> Result<(), JournalError>;
 
     /// Makes bindings and rows visible, all of them at once or none. Epochs increase over all commits,
     /// and every row belongs to an epoch that is bound in the same commit.

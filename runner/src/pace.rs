@@ -16,7 +16,7 @@ use tidegate_dataflow::survey::Standing;
 use tidegate_model::{Epoch, EventTime, Offset, PartitionId};
 
 use self::drain::Drain;
-use crate::recovery::{Recovery, ReplayEpoch};
+use crate::recovery::{Recovery, ReplayEpoch, ReplayEpochs};
 
 /// Epochs of replay, or of a bounded run, that may be under way at once.
 const EPOCHS_UNDER_WAY_MAX: u64 = 8;
@@ -75,7 +75,7 @@ impl Cuts {
     }
 }
 
-/// Whether a run is to end, and with what.
+/// Whether a run is to end, and with what. One that still replays ends where it stands, whatever is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
     /// It goes on.
@@ -117,9 +117,11 @@ pub struct Pace {
     script: Script,
     tick_ms: i64,
     uncommitted_epochs_max: usize,
-    replay: VecDeque<ReplayEpoch>,
+    /// What of the replay has not begun.
+    replay: ReplayEpochs,
     /// The first epoch after the replay.
     next_new: Epoch,
+    first: Epoch,
     open: Option<(Epoch, Open)>,
     /// Epochs whose tick was sent and which are not complete.
     sent: VecDeque<Epoch>,
@@ -128,29 +130,29 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The pace of a run that starts from `recovery`.
-    pub fn new(recovery: &Recovery, script: Script, tick_ms: i64, uncommitted_epochs_max: usize) -> Self {
-        let replay: VecDeque<_> = recovery.replay.iter().cloned().collect();
-        let recovered = if replay.is_empty() { recovery.time.clone() } else { TimeState::default() };
-        let mut pace = Self {
+    /// The pace of a run that starts from `recovery`. It takes it, so that what was replayed is freed.
+    pub fn new(recovery: Recovery, script: Script, tick_ms: i64, uncommitted_epochs_max: usize) -> Self {
+        let Recovery { replay, next, time, .. } = recovery;
+        let first = replay.iter().next().map_or(next, |bound| bound.epoch);
+        let first = Epoch(first.0 - 1);
+        let recovered = if replay.is_empty() { time } else { TimeState::default() };
+        Self {
             script,
             tick_ms,
             uncommitted_epochs_max,
             replay,
-            next_new: recovery.next,
-            open: None,
+            next_new: next,
+            first,
+            open: Some((first, Open::Recover)),
             sent: VecDeque::new(),
             recovered,
             drain: Drain::default(),
-        };
-        pace.open = Some((pace.first(), Open::Recover));
-        pace
+        }
     }
 
     /// The epoch in which nothing is read: the one before the first that is.
     pub fn first(&self) -> Epoch {
-        let first = self.replay.front().map_or(self.next_new, |bound| bound.epoch);
-        Epoch(first.0 - 1)
+        self.first
     }
 
     /// Whether the last tick has been sent.
@@ -218,8 +220,7 @@ impl Pace {
         if !due {
             return None;
         }
-        let ending =
-            matches!(open, Open::Cut(Cut { last: true, .. })) || (stop && !matches!(open, Open::Replay(_)));
+        let ending = stop || matches!(open, Open::Cut(Cut { last: true, .. }));
         let next = if ending { None } else { Some(self.begin_next(epoch, facts.now)?) };
         let (_, open) = self.open.take().expect("looked at above");
         let (now, close) = match open {

@@ -1,6 +1,9 @@
 //! What a start makes of the journal: which epochs to replay, and what was true after the last one.
 //!
-//! A pure function of the bindings and the configuration; [`recover`] gathers its facts.
+//! Bindings are shown to [`recover`] one by one, and of each it keeps what the replay needs: a deployment
+//! has one for every tick in which something happened.
+
+mod epochs;
 
 use std::collections::BTreeMap;
 
@@ -9,11 +12,12 @@ use tidegate_dataflow::decide::TimeState;
 use tidegate_dataflow::hash::HashKey;
 use tidegate_dataflow::job;
 use tidegate_dataflow::settings::JobSettings;
-use tidegate_log::EventReader;
-use tidegate_log::journal::Recovered;
+use tidegate_log::{EventReader, Journal, Recovered};
 use tidegate_model::binding::{Definition, Origin};
 use tidegate_model::planted::{Bug, is_planted};
-use tidegate_model::{Binding, Epoch, EventTime, Generation, Ledger, Offset, PartitionId};
+use tidegate_model::{Binding, Epoch, Generation, Ledger, Offset};
+
+pub use self::epochs::{ReplayEpoch, ReplayEpochs};
 
 use crate::clock::{Clock, Entropy};
 use crate::error::RunError;
@@ -29,8 +33,8 @@ pub struct Recovery {
     pub hash_key: HashKey,
     /// Given when this run begins the deployment, and then journaled in its first binding.
     pub origin: Option<Origin>,
-    /// The epochs to replay, oldest first.
-    pub replay: Vec<ReplayEpoch>,
+    /// The epochs to replay.
+    pub replay: ReplayEpochs,
     /// The first epoch that is not replayed.
     pub next: Epoch,
     /// What the journal knows of time after the last binding.
@@ -41,48 +45,28 @@ pub struct Recovery {
     pub replay_events: u64,
 }
 
-/// A bound epoch.
-#[derive(Clone, Debug)]
-pub struct ReplayEpoch {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// Its clock.
-    pub now: EventTime,
-    /// Its partitions and frontier.
-    pub journaled: Journaled,
-}
-
-impl ReplayEpoch {
-    /// Where its records end.
-    pub fn ends(&self) -> BTreeMap<PartitionId, Offset> {
-        let early = u64::from(is_planted(Bug::OffsetOffByOne));
-        let end = |end: Offset| Offset(end.0.saturating_sub(early));
-        self.journaled.partitions.iter().map(|(partition, state)| (*partition, end(state.end))).collect()
-    }
-}
-
-/// Makes a recovery out of what the journal holds.
+/// Takes the journal over, and makes a recovery out of what it holds.
 ///
 /// # Errors
-/// When a job's definition changed, the journal contradicts itself, or the log does not hold what it
-/// speaks of.
+/// When the journal cannot be read or contradicts itself, a job's definition changed, or the log does not
+/// hold what the journal speaks of.
 pub fn recover(
-    recovered: Recovered,
+    journal: &mut dyn Journal,
     settings: &JobSettings,
     log: &mut dyn EventReader,
     clock: &dyn Clock,
     entropy: &mut dyn Entropy,
 ) -> Result<Recovery, RunError> {
     let definitions = job::definitions(settings);
-    let Recovered { generation, bindings } = recovered;
-    let Some((first, last)) = bindings.first().zip(bindings.last()) else {
+    let Recovered { generation, last } = journal.recover()?;
+    let Some(last) = last else {
         let hash_key = entropy.secret();
         return Ok(Recovery {
             generation,
             definitions,
             hash_key: HashKey(hash_key.0, hash_key.1),
             origin: Some(Origin { hash_key }),
-            replay: Vec::new(),
+            replay: ReplayEpochs::default(),
             // The unix time, so that the epochs of a deployment never restart below old ones.
             next: Epoch(clock.now().as_millis().unsigned_abs().max(1)),
             time: TimeState::default(),
@@ -90,47 +74,69 @@ pub fn recover(
             replay_events: 0,
         });
     };
-    let origin = first.origin.ok_or_else(|| RunError::JournalDamaged {
-        reason: format!("its first binding, of epoch {}, has no origin", first.epoch),
-    })?;
-    check_order(&bindings)?;
+    // What can be told by the last binding is told before all of them are read.
     check_definitions(&last.definitions, &definitions)?;
-    check_events(last, log)?;
-    let next = last.epoch.next();
-    let ledger = if is_planted(Bug::LedgerForgotten) { Ledger::default() } else { last.ledger.clone() };
-    let replay_events = last.partitions.values().map(|state| state.end.0).sum();
-    let replay: Vec<_> = bindings
-        .into_iter()
-        .map(|binding| ReplayEpoch {
-            epoch: binding.epoch,
-            now: binding.now,
-            journaled: Journaled { close_to: binding.close_to, partitions: binding.partitions },
-        })
-        .collect();
-    let end = replay.last().expect("there is a binding");
-    let time = TimeState::journaled(end.now, end.journaled.clone());
-    let hash_key = HashKey(origin.hash_key.0, origin.hash_key.1);
+    check_events(&last, log)?;
+    let (origin, replay) = read_bindings(journal, last.epoch)?;
     Ok(Recovery {
         generation,
         definitions,
-        hash_key,
+        hash_key: HashKey(origin.hash_key.0, origin.hash_key.1),
         origin: None,
-        next,
-        time,
-        ledger,
         replay,
-        replay_events,
+        next: last.epoch.next(),
+        replay_events: last.partitions.values().map(|state| state.end.0).sum(),
+        time: TimeState::journaled(
+            last.now,
+            Journaled { close_to: last.close_to, partitions: last.partitions },
+        ),
+        ledger: if is_planted(Bug::LedgerForgotten) { Ledger::default() } else { last.ledger },
     })
 }
 
-fn check_order(bindings: &[Binding]) -> Result<(), RunError> {
-    for pair in bindings.windows(2) {
-        if pair[0].epoch >= pair[1].epoch || pair[0].close_to > pair[1].close_to {
-            let reason = format!("epoch {} follows epoch {}", pair[1].epoch, pair[0].epoch);
-            return Err(RunError::JournalDamaged { reason });
+/// Reads all bindings, up to that of `last`: how the deployment began, and the epochs to replay.
+fn read_bindings(journal: &mut dyn Journal, last: Epoch) -> Result<(Origin, ReplayEpochs), RunError> {
+    let (mut origin, mut replay) = (None, ReplayEpochs::default());
+    let mut contradiction = None;
+    journal.read_bindings(None, &mut |binding| {
+        if contradiction.is_some() {
+            return;
+        }
+        let Binding { epoch, now, close_to, partitions, .. } = binding;
+        let next = ReplayEpoch { epoch, now, journaled: Journaled { close_to, partitions } };
+        contradiction = if let Some(before) = replay.last() {
+            contradiction_of(before, &next)
+        } else {
+            origin = binding.origin;
+            origin.is_none().then(|| format!("its first binding, of epoch {epoch}, has no origin"))
+        };
+        if contradiction.is_none() {
+            replay.push(next);
+        }
+    })?;
+    if let Some(reason) = contradiction {
+        return Err(RunError::JournalDamaged { reason });
+    }
+    match origin {
+        Some(origin) if replay.last().is_some_and(|end| end.epoch == last) => Ok((origin, replay)),
+        _ => {
+            let reason = format!("the newest binding is of epoch {last}, but the bindings do not end there");
+            Err(RunError::JournalDamaged { reason })
         }
     }
-    Ok(())
+}
+
+/// Why one epoch cannot follow the other, if so.
+fn contradiction_of(before: &ReplayEpoch, after: &ReplayEpoch) -> Option<String> {
+    if before.epoch >= after.epoch || before.journaled.close_to > after.journaled.close_to {
+        return Some(format!("epoch {} follows epoch {}", after.epoch, before.epoch));
+    }
+    let goes_on = |id| after.journaled.partitions.contains_key(id);
+    let missing = before.journaled.partitions.keys().find(|id| !goes_on(*id))?;
+    Some(format!(
+        "epoch {} has partition {missing}, and epoch {}, after it, has not",
+        before.epoch, after.epoch
+    ))
 }
 
 fn check_definitions(

@@ -116,7 +116,8 @@ impl Handle {
         self.0.wake();
     }
 
-    /// Asks it to end with the epoch that is open: what is not read stays in the log. Returns at once.
+    /// Asks it to end with the epoch that is open: what is not read stays in the log. A run that still
+    /// replays ends where it stands: what is replayed was committed before. Returns at once.
     pub fn stop(&self) {
         self.0.ask_to_stop(Stop::Now);
     }

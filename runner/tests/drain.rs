@@ -9,7 +9,7 @@ use std::time::Duration;
 use support::faults::{Faults, disk_full};
 use support::{Deployment, NOON_MS, open, open_with};
 use tidegate_runner::status::State;
-use tidegate_runner::{DrainLimits, Script};
+use tidegate_runner::{Cuts, DrainLimits, Script};
 
 const EVENTS: u64 = 2_000;
 
@@ -98,14 +98,37 @@ fn a_stop_ends_with_the_open_epoch_and_the_next_start_reads_the_rest() {
     assert_nothing_is_lost(dir.path());
 }
 
-#[test]
-fn a_drain_does_not_wait_for_a_replay() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let first = open(dir.path(), 2, NOON_MS);
+/// Leaves a directory behind of which the next start has something to replay.
+fn commit_many(dir: &std::path::Path) {
+    let first = open(dir, 2, NOON_MS);
     append_many(&first);
     first.until("all is committed", 0, |it| it.accepted() == EVENTS);
     first.stop();
+}
 
+#[test]
+fn a_stop_does_not_wait_for_a_replay() {
+    // A replay that cannot go on, and one whose last epoch waits for a cut that never comes.
+    for (script, reads_fail) in [(Script::Live, true), (Script::Bounded(Cuts::default()), false)] {
+        let dir = tempfile::tempdir().expect("a directory");
+        commit_many(dir.path());
+        let faults = Faults::default();
+        faults.reads.store(reads_fail, Ordering::SeqCst);
+        let it = open_with(dir.path(), 2, NOON_MS + 10_000, script, &faults);
+        it.running.stop();
+        assert!(it.running.wait(Duration::from_mins(1)), "it ends by itself");
+        let progress = it.running.join().expect("it ended because it was asked to");
+        assert!(!progress.recovered);
+        assert_eq!(progress.ledger.jobs["SessionTracker"].accepted, EVENTS, "as the journal says");
+        drop(it.log);
+        assert_nothing_is_lost(dir.path());
+    }
+}
+
+#[test]
+fn a_drain_does_not_wait_for_a_replay() {
+    let dir = tempfile::tempdir().expect("a directory");
+    commit_many(dir.path());
     let faults = Faults::default();
     faults.reads.store(true, Ordering::SeqCst);
     let it = open_with(dir.path(), 2, NOON_MS + 10_000, Script::Live, &faults);

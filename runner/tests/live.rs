@@ -10,7 +10,7 @@ use std::time::Duration;
 use support::faults::Faults;
 use support::{Deployment, NOON_MS, open, open_with};
 use tidegate_log::{EventAppender as _, EventReader as _, Journal as _, NewEvent};
-use tidegate_model::{EventTime, Offset, PartitionId};
+use tidegate_model::{Binding, EventTime, Offset, PartitionId};
 use tidegate_runner::{Cut, Cuts, Script};
 
 /// No key of a table may be final twice.
@@ -111,8 +111,10 @@ fn frontiers_of_bounded_run(all_appended_first: bool) -> Vec<i64> {
     }
     run.running.handle().wake();
     run.running.join().expect("ends in order");
-    let bindings = run.log.journal().recover().expect("reads").bindings;
-    bindings.iter().map(|binding| binding.close_to.as_millis()).collect()
+    let mut frontiers = Vec::new();
+    let keep = &mut |binding: Binding| frontiers.push(binding.close_to.as_millis());
+    run.log.journal().read_bindings(None, keep).expect("reads");
+    frontiers
 }
 
 fn push(run: &Deployment, cuts: &Cuts, cut: i64, ends: BTreeMap<PartitionId, Offset>) {

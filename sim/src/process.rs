@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use tidegate_log::{CommitError, Journal as _, ReadError};
+use tidegate_log::{CommitError, ReadError};
 use tidegate_log::journal::JournalError;
 use tidegate_model::EventTime;
 use tidegate_runner::observer::CommitFacts;
@@ -64,12 +64,8 @@ impl Runner {
     ) -> Result<Self, StartError> {
         let mut journal = SimJournal::new(Arc::clone(world), id);
         let clock = SimClock(Arc::clone(world));
-        let recovered = journal.recover().map_err(RunError::from);
-        let recovery = recovered.and_then(|recovered| {
-            let mut reader = SimEvents(Arc::clone(world));
-            recover(recovered, &setup.jobs, &mut reader, &clock, &mut SimEntropy)
-        });
-        let recovery = recovery.map_err(|error| match error {
+        let mut reader = SimEvents(Arc::clone(world));
+        let recovery = recover(&mut journal, &setup.jobs, &mut reader, &clock, &mut SimEntropy).map_err(|error| match error {
             RunError::Journal(JournalError::Storage { .. }) | RunError::Read(ReadError::Storage { .. }) => {
                 StartError::Again
             }

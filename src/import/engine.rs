@@ -88,7 +88,7 @@ impl Engine {
         }
         let bound = recovery.time.partitions.iter().map(|(id, state)| (*id, state.end)).collect();
         let replay = Replay::of(recovery);
-        let epochs: Vec<_> = recovery.replay.iter().map(|bound| (bound.epoch, bound.ends())).collect();
+        let epochs = recovery.replay.clone();
         let cuts = Cuts::default();
         let script = Script::Bounded(cuts.clone());
         let pipeline = Pipeline::start(
@@ -108,9 +108,11 @@ impl Engine {
             let own = done.get(&partition).copied().unwrap_or(0);
             base.insert(partition, Offset(end.0 - own));
         }
-        let of_others =
-            epochs.iter().rev().find(|(_, ends)| ends.iter().all(|(partition, end)| *end <= base[partition]));
-        let before = of_others.map_or(0, |(epoch, _)| epoch.0);
+        let of_others = epochs
+            .iter()
+            .filter(|bound| bound.ends().iter().all(|(partition, end)| *end <= base[partition]))
+            .last();
+        let before = of_others.map_or(0, |bound| bound.epoch.0);
         replay.wait(&pipeline);
         let appender = log.appender();
         Ok(Self {
@@ -160,7 +162,7 @@ impl Engine {
         self.pipeline.running.handle().wake();
         let progress = self.pipeline.finish()?;
         self.log.import_finish(&self.name).map_err(failure)?;
-        tidy(&self.log, config, false)?;
+        while tidy(&self.log, config, false)? {}
         self.log.close();
         let resumed = self.done.values().sum();
         Ok(Imported { ledger: progress.ledger, before: self.before, resumed })
@@ -292,7 +294,8 @@ struct Replay {
 
 impl Replay {
     fn of(recovery: &Recovery) -> Self {
-        let wait_for = recovery.replay.iter().rev().nth(1);
+        let replay = &recovery.replay;
+        let wait_for = replay.len().checked_sub(2).and_then(|nth| replay.iter().nth(nth));
         let sum = |ends: BTreeMap<PartitionId, Offset>| ends.values().map(|end| end.0).sum();
         Self { events: recovery.replay_events, wait_for: wait_for.map_or(0, |bound| sum(bound.ends())) }
     }

@@ -1,6 +1,6 @@
 //! What the journal and the rows promise.
 
-use tidegate_model::{AsOf, Epoch, EventTime, Generation, Offset, Op, PartitionId};
+use tidegate_model::{AsOf, Binding, Epoch, EventTime, Generation, Offset, Op, PartitionId};
 
 use super::{Subject, bell, binding, wait_for};
 use crate::event::ReadError;
@@ -24,6 +24,13 @@ pub fn row(epoch: u64, value: &str) -> RowRecord {
 /// A commit of one epoch.
 pub fn commit(epoch: u64, generation: Generation, rows: Vec<RowRecord>) -> Commit {
     Commit { bindings: vec![binding(epoch, generation)], rows }
+}
+
+/// The bindings after an epoch, or all of them.
+pub fn bindings(journal: &mut impl Journal, after: Option<Epoch>) -> Vec<Binding> {
+    let mut bindings = Vec::new();
+    journal.read_bindings(after, &mut |binding| bindings.push(binding)).expect("the bindings can be read");
+    bindings
 }
 
 /// The values of all rows of the topic, over all partitions.
@@ -50,14 +57,28 @@ fn values<R: RowReader>(rows: &mut R) -> Vec<String> {
 pub fn bindings_survive(subject: &impl Subject) {
     let mut first = subject.journal();
     let recovered = first.recover().expect("it recovers");
-    assert_eq!(recovered.bindings, []);
-    let bindings = vec![binding(10, recovered.generation), binding(11, recovered.generation)];
-    first.commit(&Commit { bindings: bindings.clone(), rows: Vec::new() }).expect("it commits");
-    let later = binding(20, recovered.generation);
-    first.commit(&Commit { bindings: vec![later.clone()], rows: Vec::new() }).expect("it commits");
-    let again = subject.journal().recover().expect("it recovers");
+    assert_eq!(recovered.last, None);
+    assert_eq!(bindings(&mut first, None), []);
+    let [ten, eleven, twenty] = [10, 11, 20].map(|epoch| binding(epoch, recovered.generation));
+    let two = Commit { bindings: vec![ten.clone(), eleven.clone()], rows: Vec::new() };
+    first.commit(&two).expect("it commits");
+    let later = Commit { bindings: vec![twenty.clone()], rows: Vec::new() };
+    first.commit(&later).expect("it commits");
+    let mut next = subject.journal();
+    let again = next.recover().expect("it recovers");
     assert!(again.generation > recovered.generation);
-    assert_eq!(again.bindings, [bindings, vec![later]].concat());
+    assert_eq!(again.last.as_ref(), Some(&twenty));
+    let all = [ten, eleven, twenty];
+    for (after, shown) in [
+        (None, &all[..]),
+        (Some(9), &all[..]),
+        (Some(10), &all[1..]),
+        (Some(15), &all[2..]),
+        (Some(20), &[]),
+        (Some(u64::MAX), &[]),
+    ] {
+        assert_eq!(bindings(&mut next, after.map(Epoch)), shown, "after {after:?}");
+    }
 }
 
 /// Rows of a key are seen in their order, and only when they are committed.

@@ -1,6 +1,6 @@
 //! The journal of the embedded log: one SQLite file, `journal.db`.
 //!
-//! One connection writes it, under a lock; every reader has a connection of its own, which in WAL mode
+//! One connection writes it, by turns; every reader has a connection of its own, which in WAL mode
 //! neither waits nor is waited for. `synchronous=FULL` makes a commit durable before it is answered.
 //!
 //! Tables, version 1 ([`JOURNAL_VERSION`]):
@@ -16,11 +16,12 @@
 //! | `import_progress` | `fingerprint`, `partition`, `done_before`, `base` |
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use rusqlite::Connection;
-use tidegate_model::{Binding, Generation};
+use tidegate_model::{Binding, Epoch, Generation};
 
+use self::in_turn::{Held, InTurn};
 use super::wakes::Wakes;
 use super::writer::Clock;
 use crate::journal::{Commit, CommitError, Journal, JournalError, Recovered};
@@ -28,6 +29,7 @@ use crate::journal::{Commit, CommitError, Journal, JournalError, Recovered};
 mod bindings;
 mod commit;
 mod imports;
+mod in_turn;
 mod retention;
 mod rows;
 mod schema;
@@ -47,7 +49,7 @@ pub(super) struct JournalDb {
     path: PathBuf,
     vfs: Option<String>,
     clock: Clock,
-    writer: Mutex<Writer>,
+    writer: InTurn<Writer>,
     wakes: Arc<Wakes>,
 }
 
@@ -62,14 +64,14 @@ impl JournalDb {
     /// Opens or creates the file. `vfs` names SQLite's file system, for tests.
     pub(super) fn open(path: PathBuf, vfs: Option<&str>, clock: Clock) -> Result<Arc<Self>, JournalError> {
         let connection = schema::open_writer(&path, vfs)?;
-        let writer = Mutex::new(Writer { connection, doubt: None });
+        let writer = InTurn::new(Writer { connection, doubt: None });
         Ok(Arc::new(Self { path, vfs: vfs.map(str::to_owned), clock, writer, wakes: Arc::default() }))
     }
 
-    /// The writing connection. A panic under the lock leaves at most an open transaction behind, and
-    /// the next one rolls that back.
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The writing connection, when it is our turn. A panic in a turn leaves at most an open transaction
+    /// behind, and the next one rolls that back.
+    fn writer(&self) -> Held<'_, Writer> {
+        self.writer.lock()
     }
 
     fn name(&self) -> String {
@@ -111,10 +113,20 @@ impl Journal for EmbeddedJournal {
             writer.doubt = None;
         }
         let generation = bindings::next_generation(&mut writer.connection, &self.db.path)?;
-        let bindings = bindings::read_all(&writer.connection, &self.db.path)?;
+        let last = bindings::read_last(&writer.connection, &self.db.path)?;
         drop(writer);
         self.own = Some(generation);
-        Ok(Recovered { generation, bindings })
+        Ok(Recovered { generation, last })
+    }
+
+    fn read_bindings(
+        &mut self,
+        after: Option<Epoch>,
+        visit: &mut dyn FnMut(Binding),
+    ) -> Result<(), JournalError> {
+        // A connection of its own: nobody waits for the writing one while they are shown.
+        let connection = schema::open_reader(&self.db.path, self.db.vfs.as_deref())?;
+        bindings::read_after(&connection, &self.db.path, after, visit)
     }
 
     fn commit(&mut self, commit: &Commit) -> Result<(), CommitError> {

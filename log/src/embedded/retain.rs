@@ -39,6 +39,9 @@ pub struct Retained {
     pub bytes: u64,
     /// Rows.
     pub rows: u64,
+    /// Whether more rows may go: a call removes a limited number of each topic, so that its caller can
+    /// see to other things before it calls again.
+    pub more: bool,
 }
 
 /// Why something could not be removed.
@@ -63,9 +66,11 @@ pub(super) fn retain(
     let mut retained = remove_segments(shared, options, keep_from, needed)?;
     for (topic, rows) in &needed.rows {
         let Some(keep_ms) = rows.keep_ms.or(options.retention_ms) else { continue };
-        retained.rows += journal
+        let removed = journal
             .remove_rows(topic, &rows.sinks, now.minus_ms(keep_ms))
             .map_err(|reason| RetainError { path: super::journal::FILE.to_owned(), reason })?;
+        retained.rows += removed.rows;
+        retained.more |= removed.more;
     }
     Ok(retained)
 }

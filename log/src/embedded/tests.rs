@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::{EmbeddedAppender, EmbeddedJournal, EmbeddedLog, EmbeddedReader, EmbeddedRowReader, Options};
 use crate::conformance::{self, Subject};
 
+mod closing;
 mod crash;
 mod damage;
 mod directory;

@@ -15,6 +15,7 @@ use tidegate_log::journal::{JournalError, Recovered};
 use tidegate_model::{Counts, EventTime, Offset, PartitionId};
 
 use super::*;
+use crate::recovery::ReplayEpochs;
 
 /// What the journal answers, commit by commit (then always yes), and the commits that it took.
 #[derive(Clone, Default)]
@@ -25,6 +26,10 @@ struct Scripted {
 
 impl Journal for Scripted {
     fn recover(&mut self) -> Result<Recovered, JournalError> {
+        unreachable!("it was recovered before")
+    }
+
+    fn read_bindings(&mut self, _: Option<Epoch>, _: &mut dyn FnMut(Binding)) -> Result<(), JournalError> {
         unreachable!("it was recovered before")
     }
 
@@ -78,7 +83,7 @@ fn setting(answers: Vec<CommitError>) -> Setting {
         definitions: BTreeMap::new(),
         hash_key: HashKey(1, 2),
         origin: Some(Origin { hash_key: (1, 2) }),
-        replay: Vec::new(),
+        replay: ReplayEpochs::default(),
         next: Epoch(10),
         time: TimeState::default(),
         ledger: Ledger::default(),

@@ -29,7 +29,7 @@ fn recovery(replay: Vec<ReplayEpoch>, next: u64) -> Recovery {
         definitions: BTreeMap::new(),
         hash_key: HashKey(0, 0),
         origin: None,
-        replay,
+        replay: replay.into_iter().collect(),
         next: Epoch(next),
         time,
         ledger: Ledger::default(),
@@ -48,7 +48,7 @@ fn next_of(tick: &Tick) -> (u64, Reading) {
 
 #[test]
 fn a_new_deployment_goes_live_at_once_and_ticks_by_the_clock() {
-    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Live, 100, 4);
+    let mut pace = Pace::new(recovery(Vec::new(), 1_000), Script::Live, 100, 4);
     let first = pace.step(facts(1_000)).expect("nothing to wait for");
     assert_eq!((first.ends, next_of(&first)), (Epoch(999), (1_000, Reading::Live)));
     let nothing = Journaled { close_to: EventTime::MIN, partitions: BTreeMap::new() };
@@ -61,7 +61,7 @@ fn a_new_deployment_goes_live_at_once_and_ticks_by_the_clock() {
 
 #[test]
 fn a_clock_set_back_does_not_stop_the_ticks() {
-    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Live, 100, 4);
+    let mut pace = Pace::new(recovery(Vec::new(), 1_000), Script::Live, 100, 4);
     pace.step(facts(1_000)).expect("the first");
     assert!(pace.step(facts(-50_000)).is_some());
     assert!(pace.step(facts(-49_950)).is_none());
@@ -70,7 +70,7 @@ fn a_clock_set_back_does_not_stop_the_ticks() {
 
 #[test]
 fn replay_repeats_what_is_bound_and_then_goes_live() {
-    let mut pace = Pace::new(&recovery(vec![bound(10, 5), bound(14, 9)], 15), Script::Live, 100, 4);
+    let mut pace = Pace::new(recovery(vec![bound(10, 5), bound(14, 9)], 15), Script::Live, 100, 4);
     let ticks: Vec<Tick> = std::iter::from_fn(|| pace.step(facts(20_000))).collect();
     let [recover, first, second] = &ticks[..] else { panic!("{ticks:?}") };
     let up_to = |end| Reading::UpTo(BTreeMap::from([(PartitionId(0), Offset(end))]));
@@ -83,7 +83,7 @@ fn replay_repeats_what_is_bound_and_then_goes_live() {
 #[test]
 fn only_so_many_epochs_are_under_way() {
     let replay = (1..100).map(|epoch| bound(epoch, epoch)).collect();
-    let mut pace = Pace::new(&recovery(replay, 100), Script::Live, 100, 4);
+    let mut pace = Pace::new(recovery(replay, 100), Script::Live, 100, 4);
     let stuck = Facts { complete: Epoch(0), ..facts(0) };
     // The first epoch, number 0, counts as complete.
     let ticks = std::iter::from_fn(|| pace.step(stuck)).count() as u64;
@@ -93,7 +93,7 @@ fn only_so_many_epochs_are_under_way() {
 
 #[test]
 fn live_epochs_get_longer_while_commits_wait() {
-    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Live, 100, 4);
+    let mut pace = Pace::new(recovery(Vec::new(), 1_000), Script::Live, 100, 4);
     pace.step(facts(1_000)).expect("the first");
     assert_eq!(pace.step(Facts { uncommitted: 4, ..facts(5_000) }), None);
     assert!(pace.step(Facts { uncommitted: 3, ..facts(5_000) }).is_some());
@@ -102,7 +102,7 @@ fn live_epochs_get_longer_while_commits_wait() {
 #[test]
 fn a_bounded_run_ends_with_its_last_cut() {
     let cuts = Cuts::default();
-    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Bounded(cuts.clone()), 100, 4);
+    let mut pace = Pace::new(recovery(Vec::new(), 1_000), Script::Bounded(cuts.clone()), 100, 4);
     assert_eq!(pace.step(facts(0)), None, "the first epoch is not known yet");
     let cut = |end, last| Cut { ends: BTreeMap::from([(PartitionId(0), Offset(end))]), now: at(3), last };
     cuts.push(cut(5, false), Duration::ZERO).expect("room");
@@ -120,7 +120,7 @@ fn a_bounded_run_ends_with_its_last_cut() {
 #[test]
 fn cuts_wait_for_commits_and_a_stop_waits_for_no_cut() {
     let cuts = Cuts::default();
-    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Bounded(cuts.clone()), 100, 4);
+    let mut pace = Pace::new(recovery(Vec::new(), 1_000), Script::Bounded(cuts.clone()), 100, 4);
     for _ in 0..2 {
         let cut = Cut { ends: BTreeMap::new(), now: at(3), last: false };
         cuts.push(cut, Duration::ZERO).expect("room");
@@ -147,7 +147,7 @@ fn too_many_cuts_have_to_wait() {
 
 #[test]
 fn a_stop_ends_a_live_run_with_the_open_epoch() {
-    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Live, 100, 4);
+    let mut pace = Pace::new(recovery(Vec::new(), 1_000), Script::Live, 100, 4);
     pace.step(facts(1_000)).expect("the first");
     let last = pace.step(Facts { stop: Stop::Now, ..facts(1_001) }).expect("no tick is waited for");
     assert_eq!((last.ends, last.close.clone(), last.next.clone()), (Epoch(1_000), Close::Decide, None));
@@ -175,7 +175,7 @@ fn drains(pace: &mut Pace, now: i64, surveyed: &[Standing]) -> bool {
 
 #[test]
 fn a_drain_ends_when_everything_is_read_that_was_there() {
-    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Live, 100, 4);
+    let mut pace = Pace::new(recovery(Vec::new(), 1_000), Script::Live, 100, 4);
     pace.step(facts(1_000)).expect("the first");
     pace.surveyed(Epoch(999), &[standing(0, 5, Some(5))]);
     assert!(!drains(&mut pace, 1_100, &[standing(0, 5, Some(9)), standing(1, 3, Some(3))]));
@@ -188,7 +188,7 @@ fn a_drain_ends_when_everything_is_read_that_was_there() {
 
 #[test]
 fn a_drain_trusts_only_looks_that_succeed_after_it_was_asked_for() {
-    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Live, 100, 4);
+    let mut pace = Pace::new(recovery(Vec::new(), 1_000), Script::Live, 100, 4);
     pace.step(facts(1_000)).expect("the first");
     pace.step(facts(1_100)).expect("the second");
     assert_eq!(pace.step(Facts { stop: Stop::Drained, ..facts(1_101) }), None, "asked for during 1001");
@@ -201,7 +201,7 @@ fn a_drain_trusts_only_looks_that_succeed_after_it_was_asked_for() {
 
 #[test]
 fn a_stop_cuts_a_drain_short() {
-    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Live, 100, 4);
+    let mut pace = Pace::new(recovery(Vec::new(), 1_000), Script::Live, 100, 4);
     pace.step(facts(1_000)).expect("the first");
     assert!(!drains(&mut pace, 1_100, &[standing(0, 5, Some(9))]));
     assert_eq!(pace.step(Facts { stop: Stop::Now, ..facts(1_101) }).expect("at once").next, None);
@@ -209,7 +209,7 @@ fn a_stop_cuts_a_drain_short() {
 
 #[test]
 fn a_drain_replays_first_and_reads_what_is_new() {
-    let mut pace = Pace::new(&recovery(vec![bound(10, 5)], 11), Script::Live, 100, 4);
+    let mut pace = Pace::new(recovery(vec![bound(10, 5)], 11), Script::Live, 100, 4);
     let asked = Facts { stop: Stop::Drained, ..facts(0) };
     let ticks: Vec<Tick> = std::iter::from_fn(|| pace.step(asked)).collect();
     assert_eq!(ticks.last().map(next_of), Some((11, Reading::Live)));
@@ -224,7 +224,7 @@ fn a_drain_replays_first_and_reads_what_is_new() {
 #[test]
 fn a_bounded_run_has_no_end_to_drain_to() {
     let cuts = Cuts::default();
-    let mut pace = Pace::new(&recovery(Vec::new(), 1_000), Script::Bounded(cuts), 100, 4);
+    let mut pace = Pace::new(recovery(Vec::new(), 1_000), Script::Bounded(cuts), 100, 4);
     let last = pace.step(Facts { stop: Stop::Drained, ..facts(0) }).expect("it ends where it is");
     assert_eq!(last.next, None);
 }

@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use tidegate_log::event::Wake;
-use tidegate_log::{ReadError, RecordRef};
-use tidegate_model::PartitionState;
+use tidegate_log::journal::JournalError;
+use tidegate_log::{Commit, CommitError, ReadError, RecordRef};
+use tidegate_model::{EventTime, PartitionId, PartitionState};
 
 use super::*;
 
@@ -73,10 +74,32 @@ fn journal() -> Vec<Binding> {
     vec![Binding { origin, ..binding(10, 5, 100) }, binding(12, 9, 200)]
 }
 
+/// A journal that holds these bindings, and is never written.
+struct Bound(Vec<Binding>);
+
+impl Journal for Bound {
+    fn recover(&mut self) -> Result<Recovered, JournalError> {
+        Ok(Recovered { generation: Generation(4), last: self.0.last().cloned() })
+    }
+
+    fn read_bindings(
+        &mut self,
+        after: Option<Epoch>,
+        visit: &mut dyn FnMut(Binding),
+    ) -> Result<(), JournalError> {
+        self.0.iter().filter(|binding| Some(binding.epoch) > after).cloned().for_each(visit);
+        Ok(())
+    }
+
+    fn commit(&mut self, _: &Commit) -> Result<(), CommitError> {
+        unreachable!("a start commits nothing")
+    }
+}
+
 fn start(bindings: Vec<Binding>, settings: &JobSettings, log: Range<u64>) -> Result<Recovery, RunError> {
-    let recovered = Recovered { generation: Generation(4), bindings };
+    let mut journal = Bound(bindings);
     let mut log = Bounds(Offset(log.start)..Offset(log.end));
-    recover(recovered, settings, &mut log, &Noon, &mut Sevens)
+    recover(&mut journal, settings, &mut log, &Noon, &mut Sevens)
 }
 
 /// What a new deployment starts from.
@@ -100,7 +123,12 @@ fn a_restart_goes_on_where_the_journal_ends() {
     assert_eq!(recovery.hash_key, HashKey(1, 2), "the journaled one, no new one");
     assert_eq!(recovery.origin, None);
     assert_eq!(recovery.time.frontier.as_millis(), 200);
-    assert_eq!(recovery.replay.iter().map(|bound| bound.epoch.0).collect::<Vec<_>>(), [10, 12]);
+    let replay: Vec<_> = recovery.replay.iter().collect();
+    for (bound, replayed) in journal().into_iter().zip(&replay) {
+        let Binding { epoch, now, close_to, partitions, .. } = bound;
+        assert_eq!(replayed, &ReplayEpoch { epoch, now, journaled: Journaled { close_to, partitions } });
+    }
+    assert_eq!(replay.len(), 2);
     assert_eq!(recovery.replay_events, 9);
 }
 
@@ -134,8 +162,16 @@ fn a_journal_that_contradicts_itself_is_refused() {
     let backwards = vec![journal().remove(0), binding(9, 9, 200)];
     let frontier_back = vec![journal().remove(0), binding(12, 9, 99)];
     let no_origin = vec![binding(12, 9, 99)];
-    for journal in [backwards, frontier_back, no_origin] {
+    let nowhere = Binding { partitions: BTreeMap::new(), ..binding(12, 9, 200) };
+    let partition_gone = vec![journal().remove(0), nowhere, binding(13, 9, 200)];
+    for (journal, shown) in [
+        (backwards, "epoch 9 follows epoch 10"),
+        (frontier_back, "epoch 12 follows epoch 10"),
+        (no_origin, "its first binding, of epoch 12, has no origin"),
+        (partition_gone, "epoch 10 has partition 0, and epoch 12, after it, has not"),
+    ] {
         let error = start(journal, &JobSettings::default(), 0..20).expect_err("it cannot be");
         assert!(matches!(error, RunError::JournalDamaged { .. }), "{error}");
+        assert!(error.to_string().contains(shown), "{error}");
     }
 }

@@ -70,18 +70,19 @@ where
     let failures = Failures { sender, control: Arc::clone(&control) };
     let (results, complete) = mpsc::channel();
     let committer = Committer::new(journal, open_reader(), config.topics.clone(), &config.jobs, &recovery);
-    let pace = Pace::new(&recovery, script, config.tick_ms, config.uncommitted_epochs_max);
+    let hash_key = recovery.hash_key;
+    let replayed_to = recovery.replay.last().map_or(Epoch(0), |bound| bound.epoch);
+    let pace = Pace::new(recovery, script, config.tick_ms, config.uncommitted_epochs_max);
     let graph = GraphConfig {
         jobs: config.jobs.clone(),
         time: config.time,
-        hash_key: recovery.hash_key,
+        hash_key,
         first: pace.first(),
         start: BTreeMap::new(),
         provisional_rows_max: config.provisional_rows_max,
         provisional_lag_max_ms: config.provisional_lag_max_ms,
     };
     let fields = job::fields(&config.jobs);
-    let replayed_to = recovery.replay.last().map_or(Epoch(0), |bound| bound.epoch);
     let mut driver = Some(Driver::new(pace, &config, replayed_to, clock, results, failures.clone()));
     let workers = (0..config.workers).map(|_| WorkerPart {
         graph: graph.clone(),

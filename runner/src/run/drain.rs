@@ -42,18 +42,12 @@ impl Running {
     /// Ends it in order: reads what the log holds, commits, and waits for that, but no longer than
     /// `limits` say. The intake must have been stopped.
     ///
-    /// A run that still replays ends at once: what is replayed was committed before, and what is new is
-    /// in the log.
+    /// A run that still replays ends at once, and has not read everything.
     ///
     /// # Errors
     /// What ended the run before that.
     pub fn drain(self, limits: DrainLimits) -> Result<Drained, RunError> {
         self.begin_drain();
-        if !self.status().progress().recovered {
-            self.handle.abort();
-            let progress = self.join()?;
-            return Ok(Drained { progress, read_all: false, committed_all: true });
-        }
         let read_all = self.wait(limits.reading);
         if !read_all {
             tracing::warn!(
@@ -70,6 +64,8 @@ impl Running {
             );
             self.handle.abort();
         }
-        self.join().map(|progress| Drained { progress, read_all, committed_all })
+        let progress = self.join()?;
+        let read_all = read_all && progress.recovered;
+        Ok(Drained { progress, read_all, committed_all })
     }
 }

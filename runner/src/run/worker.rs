@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::RunnerConfig;
 use crate::error::RunError;
 use crate::feed::LogFeed;
-use crate::pace::{Facts, Pace};
+use crate::pace::{Facts, Pace, Stop};
 use crate::status::Newest;
 
 /// A parked worker looks around at least so often.
@@ -202,6 +202,11 @@ impl Driver {
             uncommitted: self.control.status.uncommitted.load(Ordering::Acquire),
             stop: self.control.stop(),
         };
+        if facts.stop != Stop::No && self.complete < self.replayed_to {
+            // What is replayed was committed before, and what is new stays in the log.
+            self.control.abort();
+            return Duration::ZERO;
+        }
         if let Some(open) = ticks {
             while let Some(tick) = self.pace.step(facts) {
                 open.send(&tick);

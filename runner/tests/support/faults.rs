@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tidegate_log::event::Wake;
 use tidegate_log::journal::JournalError;
 use tidegate_log::{Commit, CommitError, EventReader, Journal, ReadError, RecordRef, Recovered};
-use tidegate_model::{Offset, PartitionId};
+use tidegate_model::{Binding, Epoch, Offset, PartitionId};
 
 /// What fails now.
 #[derive(Clone, Default)]
@@ -45,6 +45,14 @@ impl<J> FaultyJournal<J> {
 impl<J: Journal> Journal for FaultyJournal<J> {
     fn recover(&mut self) -> Result<Recovered, JournalError> {
         self.journal.recover()
+    }
+
+    fn read_bindings(
+        &mut self,
+        after: Option<Epoch>,
+        visit: &mut dyn FnMut(Binding),
+    ) -> Result<(), JournalError> {
+        self.journal.read_bindings(after, visit)
     }
 
     fn commit(&mut self, commit: &Commit) -> Result<(), CommitError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidegate_log::journal::JournalError;
 use tidegate_log::{Commit, CommitError, Journal, Recovered};
 use tidegate_model::planted::{Bug, is_planted};
-use tidegate_model::{Epoch, Generation};
+use tidegate_model::{Binding, Epoch, Generation};
 
 use super::faults::{Effect, Site};
 use super::{ProcessId, State, World};
@@ -63,7 +63,18 @@ impl Journal for SimJournal {
             let reason = "the simulated broker is away".to_owned();
             return Err(JournalError::Storage { what: PATH.to_owned(), reason });
         }
-        Ok(Recovered { generation: self.generation, bindings: state.bindings.clone() })
+        Ok(Recovered { generation: self.generation, last: state.bindings.last().cloned() })
+    }
+
+    fn read_bindings(
+        &mut self,
+        after: Option<Epoch>,
+        visit: &mut dyn FnMut(Binding),
+    ) -> Result<(), JournalError> {
+        let bindings = self.world.lock().bindings.clone();
+        let wanted = |binding: &Binding| after.is_none_or(|after| binding.epoch > after);
+        bindings.into_iter().filter(wanted).for_each(visit);
+        Ok(())
     }
 
     fn commit(&mut self, commit: &Commit) -> Result<(), CommitError> {

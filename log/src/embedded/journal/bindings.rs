@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use tidegate_model::binding::BINDING_VERSION;
-use tidegate_model::{Binding, Generation};
+use tidegate_model::{Binding, Epoch, Generation};
 
 use super::schema::storage;
 use super::transaction::{journal_error, transaction};
@@ -20,17 +20,23 @@ pub(super) fn next_generation(connection: &mut Connection, path: &Path) -> Resul
     next.map(Generation).map_err(|failure| storage(path, &failure))
 }
 
-/// Every binding, oldest first.
-pub(super) fn read_all(connection: &Connection, path: &Path) -> Result<Vec<Binding>, JournalError> {
+/// Shows the bindings after the epoch `after`, or all of them, oldest first.
+pub(super) fn read_after(
+    connection: &Connection,
+    path: &Path,
+    after: Option<Epoch>,
+    visit: &mut dyn FnMut(Binding),
+) -> Result<(), JournalError> {
     let failed = |error: rusqlite::Error| journal_error(path, &error);
-    let sql = "SELECT epoch, body FROM bindings ORDER BY epoch";
-    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
-    let mut rows = statement.query([]).map_err(failed)?;
-    let mut bindings = Vec::new();
+    // SQLite's integers have a sign: no epoch is below zero, and none beyond its largest can be stored.
+    let after = after.map_or(-1, |epoch| i64::try_from(epoch.0).unwrap_or(i64::MAX));
+    let sql = "SELECT epoch, body FROM bindings WHERE epoch > ?1 ORDER BY epoch";
+    let mut statement = connection.prepare(sql).map_err(failed)?;
+    let mut rows = statement.query([after]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
-        bindings.push(parse(row, path)?);
+        visit(parse(row, path)?);
     }
-    Ok(bindings)
+    Ok(())
 }
 
 /// The newest binding.

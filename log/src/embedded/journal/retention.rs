@@ -1,4 +1,8 @@
 //! Removing rows that nobody needs any more.
+//!
+//! A backlog may be millions of rows, and commits go through the same connection: it is removed in small
+//! transactions, each with a turn of its own, so that a commit waits for one of them at most. A call ends
+//! after some of them, so that its caller can see to other things, and says that there is more.
 
 use std::convert::Infallible;
 
@@ -8,30 +12,46 @@ use tidegate_model::EventTime;
 use super::JournalDb;
 use super::transaction::{Abort, transaction};
 
-/// Rows looked at, and removed, in one transaction, so that a commit never waits long.
+/// Rows looked at, and removed, in one transaction, at most.
 const ROWS_AT_ONCE: u64 = 2_000;
 
+/// Bytes of values removed in one transaction, at most (a single row may exceed it): the pages of a large
+/// value are freed one by one.
+const BYTES_AT_ONCE: u64 = 4 << 20;
+
+/// Transactions in one call, at most.
+const TRANSACTIONS_AT_ONCE: u64 = 10;
+
+/// What one call removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::embedded) struct RemovedRows {
+    /// How many rows.
+    pub(in crate::embedded) rows: u64,
+    /// Whether more of them may go: the call ended because it had done enough.
+    pub(in crate::embedded) more: bool,
+}
+
 impl JournalDb {
-    /// Removes the rows of `topic` that all of `sinks` have acknowledged and that were committed before
-    /// `before`. Returns how many.
+    /// Removes rows of `topic` that all of `sinks` have acknowledged and that were committed before
+    /// `before`, oldest first.
     pub(in crate::embedded) fn remove_rows(
         &self,
         topic: &str,
         sinks: &[String],
         before: EventTime,
-    ) -> Result<u64, String> {
-        let mut removed = 0;
-        loop {
+    ) -> Result<RemovedRows, String> {
+        let mut removed = RemovedRows { rows: 0, more: true };
+        for _ in 0..TRANSACTIONS_AT_ONCE {
+            // Whoever asked for the connection during the last transaction goes first.
             let step = transaction::<_, Infallible>(&mut self.writer().connection, |connection| {
                 remove_some(connection, topic, sinks, before)
             });
             match step.map_err(|failure| failure.reason())? {
-                0 => return Ok(removed),
-                rows => removed += rows,
+                0 => return Ok(RemovedRows { more: false, ..removed }),
+                rows => removed.rows += rows,
             }
-            // Whoever waits to commit goes first.
-            std::thread::yield_now();
         }
+        Ok(removed)
     }
 }
 
@@ -46,7 +66,7 @@ fn remove_some(
     let found = connection.prepare_cached(sql)?.query_row([topic], bounds).optional()?;
     let Some((id, first, next)): Option<(i64, u64, u64)> = found else { return Ok(0) };
     let stored = stored_by_all(connection, topic, sinks, next)?;
-    let keep_from = first_young(connection, id, first, stored.min(first + ROWS_AT_ONCE), before)?;
+    let keep_from = first_kept(connection, id, first, stored.min(first + ROWS_AT_ONCE), before)?;
     if keep_from <= first {
         return Ok(0);
     }
@@ -69,36 +89,43 @@ fn stored_by_all(connection: &Connection, topic: &str, sinks: &[String], next: u
     Ok(stored)
 }
 
-/// The first offset from `from` on whose row was not committed before `before`, at most `until`.
+/// The first offset from `from` on whose row was not committed before `before`, or does not fit into the
+/// transaction any more; at most `until`.
 ///
 /// Rows lie in the order of their epochs. Epochs increase with the time of their commit, unless the clock
 /// was set back; the first young one ends what may go. Only rows that go are looked at, and one more.
-fn first_young(
+fn first_kept(
     connection: &Connection,
     topic: i64,
     from: u64,
     until: u64,
     before: EventTime,
 ) -> rusqlite::Result<u64> {
-    let sql =
-        "SELECT offset, epoch FROM rows WHERE topic = ?1 AND partition = 0 AND offset >= ?2 AND offset < ?3
-               ORDER BY offset";
+    let sql = "SELECT offset, epoch, length(value) FROM rows
+               WHERE topic = ?1 AND partition = 0 AND offset >= ?2 AND offset < ?3 ORDER BY offset";
     let mut statement = connection.prepare_cached(sql)?;
     let sql = "SELECT committed_at FROM bindings WHERE epoch = ?1";
     let mut committed_at = connection.prepare_cached(sql)?;
     let mut rows = statement.query((topic, from, until))?;
-    let mut old_epoch = None;
+    let (mut old_epoch, mut bytes) = (None, 0);
     while let Some(row) = rows.next()? {
-        let epoch: i64 = row.get(1)?;
+        let (offset, epoch): (u64, i64) = (row.get(0)?, row.get(1)?);
+        bytes += row.get::<_, u64>(2)?;
+        if offset > from && bytes > BYTES_AT_ONCE {
+            return Ok(offset);
+        }
         if old_epoch == Some(epoch) {
             continue;
         }
         // An epoch whose binding is gone is older than all that have one.
         let at: Option<i64> = committed_at.query_row([epoch], |row| row.get(0)).optional()?;
         if at.is_some_and(|at| at >= before.as_millis()) {
-            return row.get(0);
+            return Ok(offset);
         }
         old_epoch = Some(epoch);
     }
     Ok(until)
 }
+
+#[cfg(test)]
+mod tests;

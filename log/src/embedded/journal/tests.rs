@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use tidegate_model::{EventTime, Generation, Offset, PartitionId};
+use tidegate_model::{Epoch, EventTime, Generation, Offset, PartitionId};
 
 use self::shim::{Fail, Kind};
 use super::{EmbeddedJournal, EmbeddedRowReader, FILE, JournalDb};
-use crate::conformance::journal::{commit, row};
+use crate::conformance::journal::{bindings, commit, row};
 use crate::journal::{CommitError, Journal, JournalError};
 use crate::rows::RowReader;
 
@@ -58,6 +58,9 @@ fn run(dir: &Path, heal: bool) -> Told {
     let mut journal = EmbeddedJournal::new(db);
     let Ok(recovered) = journal.recover() else { return told };
     told.generation = recovered.generation.0;
+    if journal.read_bindings(None, &mut |_| ()).is_err() {
+        return told;
+    }
     for epoch in 1..=COMMITS {
         let commit = commit_of(epoch, recovered.generation);
         let mut outcome = journal.commit(&commit);
@@ -93,7 +96,7 @@ fn check(dir: &Path, told: &Told, context: &str) {
     let mut journal = EmbeddedJournal::new(Arc::clone(&db));
     let recovered = journal.recover().unwrap_or_else(|error| panic!("{error}: {context}"));
     assert!(recovered.generation.0 > told.generation, "{context}");
-    let bound: Vec<u64> = recovered.bindings.iter().map(|binding| binding.epoch.0).collect();
+    let bound: Vec<u64> = bindings(&mut journal, None).iter().map(|binding| binding.epoch.0).collect();
     let mut expected = told.committed.clone();
     if let Some(unknown) = told.unknown.filter(|unknown| bound.contains(unknown)) {
         expected.push(unknown);
@@ -206,7 +209,7 @@ fn recovering_settles_a_commit_in_doubt() {
     assert!(matches!(error, CommitError::Indefinite { .. }), "{error}");
     shim::fail(Fail::Never, Kind::Io);
     let recovered = journal.recover().expect("it recovers");
-    let next = recovered.bindings.last().map_or(1, |binding| binding.epoch.0 + 1);
+    let next = recovered.last.map_or(1, |binding| binding.epoch.0 + 1);
     journal.commit(&commit_of(next, recovered.generation)).expect("it goes on");
 }
 
@@ -235,6 +238,27 @@ fn a_newer_binding_is_refused_by_name() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn an_older_binding_that_is_damaged_is_named_when_it_is_read() {
+    let dir = dir();
+    let db = open(dir.path(), None).expect("it opens");
+    let mut journal = EmbeddedJournal::new(Arc::clone(&db));
+    let generation = journal.recover().expect("it recovers").generation;
+    for epoch in 4..=6 {
+        journal.commit(&commit_of(epoch, generation)).expect("it commits");
+    }
+    let sql = "UPDATE bindings SET body = '{}' WHERE epoch = 5";
+    db.writer().connection.execute(sql, []).expect("it is changed");
+    assert_eq!(journal.recover().expect("the newest is whole").last.map(|last| last.epoch.0), Some(6));
+    let mut shown = Vec::new();
+    match journal.read_bindings(None, &mut |binding| shown.push(binding.epoch.0)) {
+        Err(JournalError::Damaged { what, .. }) => assert!(what.contains("binding 5"), "{what}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(shown, [4]);
+    assert_eq!(bindings(&mut journal, Some(Epoch(5))).len(), 1, "nothing before it is read");
 }
 
 #[test]
