@@ -99,7 +99,7 @@ pub fn decide(
 
     let standings = standings(settings, &partitions, statements, now);
     let lowest = standings.iter().filter(|standing| {
-        !standing.idle && !(is_planted(Bug::EmptyPartitionIgnored) && standing.largest == EventTime::MIN)
+        !(standing.idle || standing.largest == EventTime::MIN && is_planted(Bug::EmptyPartitionIgnored))
     });
     let lowest = lowest.map(|standing| standing.watermark).min();
     let reached =

@@ -122,10 +122,12 @@ impl Clock {
         let live = matches!(tick.close, Close::Decide | Close::DecideAndCloseAll);
         let emit = live || matches!(tick.close, Close::Again(_));
         let decision = match tick.close {
-            Close::Journaled(_) if is_planted(Bug::FrontierRecomputed) && !statements.is_empty() => Decision {
-                journal: false,
-                ..decide(&self.parts.settings, &self.state, statements, tick.now, None)
-            },
+            Close::Journaled(_) if is_planted(Bug::FrontierRecomputed) && !statements.is_empty() => {
+                Decision {
+                    journal: false,
+                    ..decide(&self.parts.settings, &self.state, statements, tick.now, None)
+                }
+            }
             Close::Journaled(journaled) | Close::Again(journaled) => {
                 Decision::journaled(&self.parts.settings, tick.now, journaled, statements)
             }

@@ -7,8 +7,8 @@ use tidegate_dataflow::settings::{JobSettings, SessionEnd};
 use tidegate_model::row::{Op, SessionMetrics};
 use tidegate_model::{EventTime, names};
 
-use crate::{Judged, Verdict};
 use crate::record::{OutRow, TestRecord, changes};
+use crate::{Judged, Verdict};
 
 /// Session and user.
 type Key = (String, String);

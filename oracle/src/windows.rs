@@ -10,8 +10,8 @@ use tidegate_model::row::{EventMetrics, Op, PerformanceMetrics};
 use tidegate_model::window::{Tumbling, Window};
 use tidegate_model::{EventTime, names};
 
-use crate::{Judged, Verdict};
 use crate::record::{OutRow, TestRecord, changes};
+use crate::{Judged, Verdict};
 
 /// The largest load time that counts, in milliseconds.
 const LOAD_TIME_MAX: i64 = 3_600_000;

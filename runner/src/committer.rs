@@ -11,8 +11,8 @@ use tidegate_dataflow::job;
 use tidegate_dataflow::report::{Dropped, EpochResult, OutRow};
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_log::{Commit, CommitError, EventReader, Journal, ReadError, RowRecord};
-use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::binding::{BINDING_VERSION, Definition, Origin};
+use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::{Binding, Epoch, Generation, Ledger, Op};
 
 use crate::config::Topics;

@@ -14,6 +14,7 @@ use crate::crew::{Panicked, said};
 use crate::plan::send::Begin;
 use crate::plan::{Plan, Send, Step};
 use crate::process::{Runner, SINKS, Sinks, StartError, chain, is_expected};
+use crate::world::events::EventPartition;
 use crate::world::{ProcessId, State, World};
 
 /// When every run begins; it is aligned to no window.
@@ -98,9 +99,11 @@ struct Director<'p> {
 
 impl<'p> Director<'p> {
     fn new(plan: &'p Plan) -> Self {
+        let world = World::new(plan.seed, START, plan.setup.partitions);
+        world.lock().faults.short_reads = true;
         Self {
             plan,
-            world: World::new(plan.seed, START, plan.setup.partitions),
+            world,
             runner: None,
             zombies: Vec::new(),
             sinks: None,
@@ -182,12 +185,14 @@ impl<'p> Director<'p> {
                 let partition = partition(*number, &state);
                 set(&mut state.faults.slow, partition, *on);
             }
-            Step::AddPartition => state.events.push(Default::default()),
+            Step::AddPartition => state.events.push(EventPartition::default()),
             Step::RetainRows => {
                 let everything: &dyn Fn(&str) -> bool = &|topic| topic != "live_metrics";
-                let cached: &dyn Fn(&str) -> bool =
-                    &|topic| ["event_metrics", "performance_metrics", "session_window_metrics", "live_metrics"].contains(&topic);
-                state.retain_rows(&[(SINKS[0], everything), (SINKS[1], cached)]);
+                let cached: &dyn Fn(&str) -> bool = &|topic| {
+                    ["event_metrics", "performance_metrics", "session_window_metrics", "live_metrics"]
+                        .contains(&topic)
+                };
+                state.topics.retain(&[(SINKS[0], everything), (SINKS[1], cached)]);
             }
             Step::BackUpCache => state.cache_backup = Some(state.cache.copy()),
             Step::RestoreCache => state.restore_cache(),
@@ -255,7 +260,8 @@ impl<'p> Director<'p> {
         for _ in 0..turns {
             let actors = self.actors();
             let mut actor = rng.random_range(0..actors);
-            if starved.is_some_and(|starved| usize::from(starved) % actors == actor) && rng.random_ratio(19, 20)
+            if starved.is_some_and(|starved| usize::from(starved) % actors == actor)
+                && rng.random_ratio(19, 20)
             {
                 actor = rng.random_range(0..actors);
             }
@@ -330,7 +336,11 @@ impl<'p> Director<'p> {
     /// Ends the process in order, or by a deadline.
     fn stop(&mut self, drain: bool, rng: &mut impl Rng) -> Result<(), Violation> {
         let Some(runner) = &self.runner else { return Ok(()) };
-        if drain { runner.handle.begin_drain() } else { runner.handle.stop() }
+        if drain {
+            runner.handle.begin_drain();
+        } else {
+            runner.handle.stop();
+        }
         let id = runner.id;
         for _ in 0..STOP_TURNS_MAX {
             match &self.runner {

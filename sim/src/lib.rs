@@ -8,12 +8,12 @@
 //! is the whole report.
 
 mod check;
-mod crew;
+pub mod crew;
 pub mod director;
 pub mod plan;
-mod process;
+pub mod process;
 pub mod shrink;
-mod world;
+pub mod world;
 
 pub use director::{Report, Violation, run};
 pub use plan::Plan;

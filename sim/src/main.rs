@@ -44,7 +44,10 @@ struct Steps(Vec<usize>);
 
 fn bug(name: &str) -> Result<Bug, String> {
     let known = || Bug::ALL.map(Bug::name).join(", ");
-    Bug::ALL.into_iter().find(|bug| bug.name() == name).ok_or_else(|| format!("there is none of that name; there are {}", known()))
+    Bug::ALL
+        .into_iter()
+        .find(|bug| bug.name() == name)
+        .ok_or_else(|| format!("there is none of that name; there are {}", known()))
 }
 
 fn steps(text: &str) -> Result<Steps, String> {
@@ -147,8 +150,7 @@ fn all(args: &Args) -> anyhow::Result<Outcome> {
 /// Shows what a seed found, as small as it gets, and how to see it again.
 fn show(args: &Args, seed: u64, violation: &Violation) -> anyhow::Result<()> {
     let plan = plan_of(args, seed);
-    let (smallest, shown) =
-        if args.no_shrink { (plan, violation.clone()) } else { shrink(&plan, violation) };
+    let (smallest, shown) = if args.no_shrink { (plan, violation.clone()) } else { shrink(&plan, violation) };
     println!("\nseed {seed} found: {violation}");
     println!("\nwith {} of its steps left: {shown}", smallest.steps.len());
     println!("\n{:#?}", smallest.setup);

@@ -11,9 +11,9 @@ mod setup;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-use crate::world::faults::Armed;
 pub use self::send::Send;
 pub use self::setup::Setup;
+use crate::world::faults::Armed;
 
 /// A plan.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use tidegate_log::{CommitError, ReadError};
 use tidegate_log::journal::JournalError;
+use tidegate_log::{CommitError, ReadError};
 use tidegate_model::EventTime;
 use tidegate_runner::observer::CommitFacts;
 use tidegate_runner::run::{Committed, Committing, Handle, WorkerLoop, WorkerPart};
@@ -64,16 +64,18 @@ impl Runner {
     ) -> Result<Self, StartError> {
         let mut journal = SimJournal::new(Arc::clone(world), id);
         let clock = SimClock(Arc::clone(world));
-        let mut reader = SimEvents(Arc::clone(world));
-        let recovery = recover(&mut journal, &setup.jobs, &mut reader, &clock, &mut SimEntropy).map_err(|error| match error {
-            RunError::Journal(JournalError::Storage { .. }) | RunError::Read(ReadError::Storage { .. }) => {
-                StartError::Again
-            }
-            error => StartError::Wrong(format!("process {} does not start: {}", id.0, chain(&error))),
-        })?;
-        let observed = Arc::clone(world);
-        let observer = move |commit: &CommitFacts<'_>| {
-            let mut state = observed.lock();
+        let mut reader = SimEvents::new(world);
+        let recovery =
+            recover(&mut journal, &setup.jobs, &mut reader, &clock, &mut SimEntropy).map_err(|error| {
+                match error {
+                    RunError::Journal(JournalError::Storage { .. })
+                    | RunError::Read(ReadError::Storage { .. }) => StartError::Again,
+                    error => StartError::Wrong(format!("process {} does not start: {}", id.0, chain(&error))),
+                }
+            })?;
+        let looked_at = Arc::clone(world);
+        let look = move |commit: &CommitFacts<'_>| {
+            let mut state = looked_at.lock();
             state.epochs_per_commit_max = state.epochs_per_commit_max.max(commit.epochs.len());
         };
         let Assembled { workers, committing, handle, failures } = assemble(Parts {
@@ -90,10 +92,10 @@ impl Runner {
             },
             recovery,
             journal,
-            open_reader: || SimEvents(Arc::clone(world)),
+            open_reader: || SimEvents::new(world),
             script: Script::Live,
             clock: Arc::new(clock.clone()),
-            observer: Box::new(observer),
+            observer: Box::new(look),
         });
         let crew = Crew::new(workers, WorkerPart::build).map_err(|Panicked(said)| StartError::Wrong(said))?;
         Ok(Self { id, paused: false, crew, committing, committed: false, handle, failures })
@@ -148,7 +150,7 @@ pub const SINKS: [&str; 2] = ["metric-store", "cache"];
 impl Sinks {
     /// Sinks that have read nothing yet.
     pub fn start(world: &Arc<World>, process: ProcessId, rows_max: usize) -> Self {
-        let rows = || SimRows { world: Arc::clone(world), process };
+        let rows = || SimRows::new(world, process);
         let store = || SimStore { world: Arc::clone(world), process };
         let config = tidegate_sinks::Config { rows_per_topic_max: rows_max, ..Default::default() };
         let cache_config = CacheConfig { rows_per_topic_max: rows_max, ..CacheConfig::default() };

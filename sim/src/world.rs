@@ -10,12 +10,13 @@ pub mod journal;
 pub mod rows;
 pub mod store;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use tidegate_cache::{CacheReader as _, MemoryCache};
 use tidegate_log::conformance::block_on;
+use tidegate_log::event::Wake;
 use tidegate_model::{AsOf, Binding, EventTime};
 use tidegate_runner::run::Handle;
 use tidegate_runner::{Clock, Entropy};
@@ -52,6 +53,10 @@ pub struct State {
     pub tables: Tables,
     /// The cache, which is a server of its own.
     pub cache: MemoryCache,
+    /// Who waits for events.
+    pub on_append: Wakes,
+    /// Who waits for rows.
+    pub on_commit: Wakes,
     /// What goes wrong.
     pub faults: Faults,
     /// Decides how I/O goes where that is left open: how much a read gives, say.
@@ -66,6 +71,22 @@ pub struct State {
     pub trace: u64,
 }
 
+/// Wake-up calls, each for as long as the reader that asked for it is there.
+#[derive(Default)]
+pub struct Wakes(Vec<Weak<dyn Fn() + Send + Sync>>);
+
+impl Wakes {
+    /// Adds one.
+    pub fn add(&mut self, wake: &Wake) {
+        self.0.push(Arc::downgrade(wake));
+    }
+
+    /// Calls all of them.
+    pub fn ring(&mut self) {
+        self.0.retain(|wake| wake.upgrade().inspect(|wake| wake()).is_some());
+    }
+}
+
 impl World {
     /// A world in which nothing has happened.
     pub fn new(seed: u64, now: EventTime, partitions: u32) -> Arc<Self> {
@@ -78,6 +99,8 @@ impl World {
             generation: 0,
             tables: Tables::default(),
             cache: cache::empty(),
+            on_append: Wakes::default(),
+            on_commit: Wakes::default(),
             faults: Faults::default(),
             rng: ChaCha8Rng::seed_from_u64(seed),
             cache_backup: None,
@@ -135,6 +158,6 @@ pub struct SimEntropy;
 
 impl Entropy for SimEntropy {
     fn secret(&mut self) -> (u64, u64) {
-        (0x5eed, 0x5ec3e7)
+        (0x5eed, 0xc0de)
     }
 }

@@ -45,7 +45,7 @@ impl State {
     pub(super) fn copy(&self) -> Self {
         let (updates, _) = broadcast::channel(self.config.updates_max.max(1));
         Self {
-            config: self.config.clone(),
+            config: self.config,
             kinds: self.kinds.clone(),
             positions: self.positions.clone(),
             as_of: self.as_of,

@@ -48,7 +48,8 @@ impl Part {
             in_flight_bytes: Arc::default(),
         };
         let fields = job::fields(&self.config.jobs);
-        let feed = LogFeed::new(StillEvents(self.events), fields, |error| panic!("the log is there: {error}"));
+        let feed =
+            LogFeed::new(StillEvents(self.events), fields, |error| panic!("the log is there: {error}"));
         let Graph { ticks, results, .. } = build(worker, &self.config, throttle, Box::new(feed));
         Replaying { ticks, results, ends: self.ends }
     }
@@ -89,10 +90,7 @@ fn ticks(first: Epoch, bindings: &[Binding]) -> Vec<Tick> {
     let epoch = |(at, binding): (usize, &Binding)| Tick {
         ends: binding.epoch,
         now: binding.now,
-        close: Close::Again(Journaled {
-            close_to: binding.close_to,
-            partitions: binding.partitions.clone(),
-        }),
+        close: Close::Again(Journaled { close_to: binding.close_to, partitions: binding.partitions.clone() }),
         next: bindings.get(at + 1).map(plan),
     };
     std::iter::once(begin).chain(bindings.iter().enumerate().map(epoch)).collect()

@@ -59,7 +59,10 @@ pub(super) fn tables_are_what_the_log_says(state: &State) -> Result<(), Violatio
     let dropped = state.topics.rows().filter(|row| *row.topic == *names::DROPPED_EVENTS).count();
     if dropped != state.tables.dropped.len() || state.tables.unreadable > 0 {
         let (table, unreadable) = (state.tables.dropped.len(), state.tables.unreadable);
-        return violated(PROMISE, format!("{dropped} dropped records, {table} in the table, {unreadable} unreadable"));
+        return violated(
+            PROMISE,
+            format!("{dropped} dropped records, {table} in the table, {unreadable} unreadable"),
+        );
     }
     twice(state)
 }

@@ -1,11 +1,12 @@
 //! The end of every run: everything heals, everybody gets their turns, time goes on until nothing is open.
 
-use rand::Rng;
+use rand::{Rng, RngExt as _};
 use tidegate_dataflow::open::OpenCounts;
-use tidegate_model::{EventTime, PartitionId};
+use tidegate_model::PartitionId;
 
 use super::{Director, Violation, violated};
 use crate::process::Runner;
+use crate::world::events::EventPartition;
 
 /// Milliseconds from one look to the next.
 const PAUSE_MS: i64 = 2_000;
@@ -29,7 +30,10 @@ impl Director<'_> {
             looks += 1;
             if looks > LOOKS_MAX {
                 let status = self.runner.as_ref().map(|runner| runner.handle.status().progress());
-                return violated("everything is read, closed and committed in the end", format!("{status:#?}"));
+                return violated(
+                    "everything is read, closed and committed in the end",
+                    format!("{status:#?}"),
+                );
             }
             {
                 let mut state = self.world.lock();
@@ -40,7 +44,13 @@ impl Director<'_> {
         }
         self.zombies.clear();
         self.stop(true, rng)?;
-        self.catch_up()
+        self.catch_up()?;
+        if rng.random_ratio(1, 4) {
+            // Nothing new comes any more, and still it must be noticed.
+            self.world.lock().restore_cache();
+            self.catch_up()?;
+        }
+        Ok(())
     }
 
     /// Whether everything is committed, and nothing is open.
@@ -49,21 +59,21 @@ impl Director<'_> {
         let Some(last) = state.bindings.last() else {
             return state.events.iter().all(|partition| partition.high == 0);
         };
-        let is_read = |(id, partition): (u32, u64)| {
-            last.partitions.get(&PartitionId(id)).map_or(partition == 0, |bound| bound.end.0 == partition)
+        let is_read = |(id, partition): (u32, &EventPartition)| {
+            let bound = last.partitions.get(&PartitionId(id));
+            bound.map_or(0, |bound| bound.end.0) == partition.high
         };
-        let highs = (0..).zip(state.events.iter().map(|partition| partition.high));
         let newest = state.events.iter().flat_map(|log| &log.records).map(|stored| stored.record.time).max();
-        // Events of the future are dropped; a minute is what they may be ahead.
-        let passed = newest.is_none_or(|newest| {
-            last.close_to >= newest.min(state.append_time).plus_ms(60_000)
-        });
+        // Events that are further ahead than a minute are dropped.
+        let passed =
+            newest.is_none_or(|newest| last.close_to >= newest.min(state.append_time).plus_ms(60_000));
         let is_closed = |runner: &Runner| {
             let newest = runner.handle.status().progress().newest;
-            newest.is_some_and(|newest| newest.open.total() == OpenCounts::default() && newest.epoch >= last.epoch)
+            newest.is_some_and(|newest| {
+                newest.open.total() == OpenCounts::default() && newest.epoch >= last.epoch
+            })
         };
-        highs.map(is_read).all(|read| read) && passed && self.runner.as_ref().is_some_and(is_closed)
-            && last.close_to > EventTime::MIN
+        (0..).zip(&state.events).all(is_read) && passed && self.runner.as_ref().is_some_and(is_closed)
     }
 
     /// Steps the sinks until they have everything.

@@ -50,12 +50,7 @@ fn step(rng: &mut impl Rng, setup: &Setup, calm: bool) -> Step {
 
 fn fault(rng: &mut impl Rng) -> Armed {
     let sites = [Site::Commit, Site::Commit, Site::Store, Site::Cache, Site::Acknowledge, Site::Recover];
-    let effects = [
-        Effect::CrashBefore,
-        Effect::CrashAfter,
-        Effect::Fails,
-        Effect::UnknownLost,
-        Effect::UnknownKept,
-    ];
+    let effects =
+        [Effect::CrashBefore, Effect::CrashAfter, Effect::Fails, Effect::UnknownLost, Effect::UnknownKept];
     Armed { site: one(rng, &sites), skip: rng.random_range(0..6), effect: one(rng, &effects) }
 }

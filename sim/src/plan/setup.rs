@@ -26,7 +26,7 @@ pub struct Setup {
 }
 
 /// Numbers of workers that runs have.
-pub const WORKERS: [usize; 4] = [1, 2, 2, 4];
+pub(super) const WORKERS: [usize; 4] = [1, 2, 2, 4];
 
 /// One of several.
 pub(super) fn one<T: Copy>(rng: &mut impl Rng, of: &[T]) -> T {

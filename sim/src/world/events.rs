@@ -49,6 +49,7 @@ impl State {
     pub fn replicate(&mut self, partition: PartitionId) {
         let log = &mut self.events[partition.0 as usize];
         log.high = log.records.len() as u64;
+        self.on_append.ring();
     }
 
     /// A replica that did not have the newest records becomes the leader: they are gone. Nobody was told
@@ -68,10 +69,17 @@ impl State {
 }
 
 /// Reads events, for one worker.
-#[derive(Clone)]
-pub struct SimEvents(pub Arc<World>);
+pub struct SimEvents {
+    world: Arc<World>,
+    wake: Option<Wake>,
+}
 
 impl SimEvents {
+    /// A reader of `world`.
+    pub fn new(world: &Arc<World>) -> Self {
+        Self { world: Arc::clone(world), wake: None }
+    }
+
     fn unknown(partition: PartitionId, state: &State) -> Result<(), ReadError> {
         if partition.0 as usize >= state.events.len() {
             return Err(ReadError::UnknownPartition(partition));
@@ -86,12 +94,12 @@ fn away(what: &str) -> ReadError {
 
 impl EventReader for SimEvents {
     fn partitions(&mut self) -> Result<Vec<PartitionId>, ReadError> {
-        let partitions = self.0.lock().events.len();
+        let partitions = self.world.lock().events.len();
         Ok((0..u32::try_from(partitions).expect("few")).map(PartitionId).collect())
     }
 
     fn bounds(&mut self, partition: PartitionId) -> Result<Range<Offset>, ReadError> {
-        let mut state = self.0.lock();
+        let mut state = self.world.lock();
         Self::unknown(partition, &state)?;
         if state.faults.blind.contains(&partition) {
             return Err(away("the end of a partition"));
@@ -110,13 +118,18 @@ impl EventReader for SimEvents {
         max_bytes: usize,
         visit: &mut dyn FnMut(RecordRef<'_>),
     ) -> Result<Offset, ReadError> {
-        let mut state = self.0.lock();
+        let mut state = self.world.lock();
         Self::unknown(partition, &state)?;
         if state.faults.unreadable.contains(&partition) {
             return Err(away("a partition"));
         }
-        // A fetch may be answered with less than there is, but not with nothing.
-        let most = if state.faults.slow.contains(&partition) { 1 } else { state.rng.random_range(1..40) };
+        let most = if state.faults.slow.contains(&partition) {
+            1
+        } else if state.faults.short_reads {
+            state.rng.random_range(1..40)
+        } else {
+            usize::MAX
+        };
         let log = &state.events[partition.0 as usize];
         let available = Offset(log.start)..Offset(log.high);
         if from < available.start || from > available.end {
@@ -135,8 +148,9 @@ impl EventReader for SimEvents {
         Ok(shown)
     }
 
-    fn on_append(&mut self, _: Wake) {
-        // Whoever runs the workers wakes them at every turn.
+    fn on_append(&mut self, wake: Wake) {
+        self.world.lock().on_append.add(&wake);
+        self.wake = Some(wake);
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Faults {
     pub unreadable: BTreeSet<PartitionId>,
     /// Partitions that are read a record at a time at most.
     pub slow: BTreeSet<PartitionId>,
+    /// A fetch of events may be answered with less than there is, though not with nothing.
+    pub short_reads: bool,
     /// Processes that were killed in the middle of an I/O.
     pub killed: BTreeSet<ProcessId>,
     /// How many faults came to pass.
@@ -72,7 +74,8 @@ impl Faults {
     /// Everything goes well from now on.
     pub fn heal(&mut self) {
         let killed = std::mem::take(&mut self.killed);
-        *self = Self { killed, happened: self.happened, ..Self::default() };
+        let (happened, short_reads) = (self.happened, self.short_reads);
+        *self = Self { killed, happened, short_reads, ..Self::default() };
     }
 }
 

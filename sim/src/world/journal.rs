@@ -40,6 +40,11 @@ impl SimJournal {
             }
             last = binding.epoch;
         }
+        if !commit.rows.is_sorted_by_key(|row| row.epoch) {
+            return Err(CommitError::Invalid {
+                reason: "rows are not in the order of their epochs".to_owned(),
+            });
+        }
         let is_bound = |epoch: Epoch| commit.bindings.iter().any(|binding| binding.epoch == epoch);
         match commit.rows.iter().find(|row| !is_bound(row.epoch)) {
             Some(row) => {
@@ -89,6 +94,7 @@ impl Journal for SimJournal {
             let epoch = commit.bindings.last().map_or(0, |binding| binding.epoch.0);
             state.note("commit", epoch);
             state.bindings.extend(commit.bindings.iter().cloned());
+            state.on_commit.ring();
         }
         let (path, reason) = (PATH.to_owned(), "simulated".to_owned());
         match fault {

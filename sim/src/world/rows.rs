@@ -10,7 +10,10 @@ use tidegate_log::{ReadError, RowReader, RowRecord, RowRef};
 use tidegate_model::{AsOf, Binding, Generation, Offset, PartitionId};
 
 use super::faults::{Effect, Site};
-use super::{ProcessId, State, World};
+use super::{ProcessId, World};
+
+/// A sink by its name, and whether it reads a topic.
+pub type Reads<'a> = (&'a str, &'a dyn Fn(&str) -> bool);
 
 /// Partitions of every topic of rows.
 pub const ROW_PARTITIONS: u32 = 2;
@@ -65,12 +68,11 @@ impl Topics {
     }
 
     /// Removes what every one of `sinks` has acknowledged.
-    pub fn retain(&mut self, sinks: &[(&str, &dyn Fn(&str) -> bool)]) {
+    pub fn retain(&mut self, sinks: &[Reads<'_>]) {
         for ((topic, _), partition) in &mut self.0 {
             let needed = sinks.iter().filter(|(_, reads)| reads(topic));
-            let acknowledged = needed.map(|(sink, _)| {
-                partition.acknowledged.get(*sink).copied().unwrap_or(Offset::ZERO)
-            });
+            let acknowledged =
+                needed.map(|(sink, _)| partition.acknowledged.get(*sink).copied().unwrap_or(Offset::ZERO));
             let removable = acknowledged.min().unwrap_or(Offset(partition.slots.len() as u64));
             partition.start = partition.start.max(removable.0);
         }
@@ -88,6 +90,14 @@ pub struct SimRows {
     pub world: Arc<World>,
     /// Whose reader it is.
     pub process: ProcessId,
+    wake: Option<Wake>,
+}
+
+impl SimRows {
+    /// A reader of `process`.
+    pub fn new(world: &Arc<World>, process: ProcessId) -> Self {
+        Self { world: Arc::clone(world), process, wake: None }
+    }
 }
 
 fn away(what: &str) -> ReadError {
@@ -156,14 +166,8 @@ impl RowReader for SimRows {
         fault.map_or(Ok(()), |_| Err(away(topic)))
     }
 
-    fn on_commit(&mut self, _: Wake) {
-        // Sinks are stepped, not woken.
-    }
-}
-
-impl State {
-    /// Removes rows that nobody needs any more, as `sinks` say.
-    pub fn retain_rows(&mut self, sinks: &[(&str, &dyn Fn(&str) -> bool)]) {
-        self.topics.retain(sinks);
+    fn on_commit(&mut self, wake: Wake) {
+        self.world.lock().on_commit.add(&wake);
+        self.wake = Some(wake);
     }
 }

@@ -93,7 +93,10 @@ impl Tables {
             match (&row.content, batch.table) {
                 (Content::Put(values), Table::Metrics(schema)) => {
                     let place = (schema.table, key(schema, values));
-                    let newest = self.rows.get(&place).is_none_or(|old| (old.epoch, old.offset) < (row.epoch, row.offset));
+                    let newest = self
+                        .rows
+                        .get(&place)
+                        .is_none_or(|old| (old.epoch, old.offset) < (row.epoch, row.offset));
                     if newest {
                         let row = TableRow { values: values.clone(), epoch: row.epoch, offset: row.offset };
                         self.rows.insert(place, row);
