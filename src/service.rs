@@ -31,6 +31,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::assembly::{self, Pipeline, WatchedCache, Watchers, open_log, recover_from, tidy};
+use crate::audience::Audience;
 use crate::config::{Config, duration};
 use crate::exit::{CommandError, Exit};
 use crate::print::ledger_table;
@@ -252,10 +253,12 @@ fn open(config: &Config) -> Result<EmbeddedLog, CommandError> {
     Ok(log)
 }
 
-/// Runs a service until it is told to end: what `tidegate up` does.
+/// Runs a service until it is told to end: what `tidegate up` does. It does so whether or not anybody reads
+/// what it says.
 pub(crate) fn run(config: &Config, out: &mut dyn Write) -> Result<Exit, CommandError> {
     let began = Instant::now();
     let service = Service::start(config, CancellationToken::new())?;
+    let mut out = Audience::new(out);
     for line in service.addresses().lines() {
         writeln!(out, "{line}")?;
     }

@@ -152,6 +152,19 @@ fn what_was_acknowledged_before_the_end_is_committed_by_it() {
     assert_eq!(accepted(dir.path()), sent.len() as u64, "{}{}", ended.out, ended.err);
 }
 
+#[test]
+fn a_service_whose_output_and_log_nobody_reads_serves_on_and_drains() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let service = Service::start_unread(&mut up(dir.path(), "data"), false);
+    // Committed events mean that it was ready, and has said so to nobody.
+    let mut sent = send(&service, 8).len() as u64;
+    wait_for("the first events to be committed", || (accepted(dir.path()) == sent).then_some(()));
+    sent += send(&service, 200).len() as u64;
+    let ended = service.terminate();
+    assert_eq!(ended.status.code(), Some(0));
+    assert_eq!(accepted(dir.path()), sent);
+}
+
 /// An event whose session is its own, so that a row of a session tells of exactly one event.
 fn single(name: &str) -> String {
     Event { kind: "page_view", ..Event::page_view(name, now_ms()) }.line()

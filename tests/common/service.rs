@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 
 use super::http::Client;
@@ -67,17 +67,26 @@ impl Service {
         service
     }
 
+    /// Starts it and reads its first line, the address of `ingest`. Nobody reads its output after that, nor
+    /// its log unless that is asked for.
+    pub(crate) fn start_unread(command: &mut Command, is_log_read: bool) -> Self {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut line = String::new();
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
+        lines.read_line(&mut line).expect("output is text");
+        drop(lines);
+        let stderr = child.stderr.take().filter(|_| is_log_read);
+        let address = line.split_whitespace().find_map(|word| word.strip_prefix("http://")).expect("a URL");
+        let addresses = BTreeMap::from([("ingest".to_owned(), address.parse().expect("an address"))]);
+        Self { child, addresses, out: None, err: stderr.map(read_all) }
+    }
+
     /// Starts it, and waits until it has said all its addresses.
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let mut stderr = child.stderr.take().expect("it is piped");
-        let err = std::thread::spawn(move || {
-            let mut text = String::new();
-            // What is no text is no log of ours.
-            let _ = stderr.read_to_string(&mut text);
-            text
-        });
+        let err = read_all(child.stderr.take().expect("it is piped"));
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
         let (mut addresses, mut said) = (BTreeMap::new(), String::new());
         while !addresses.contains_key("sinks") {
@@ -133,11 +142,22 @@ impl Service {
     /// Waits until it has ended.
     pub(crate) fn ended(&mut self) -> Ended {
         let status = wait_for("the service to end", || self.child.try_wait().expect("a child"));
+        // What nobody reads is no text.
         let text = |reader: &mut Option<JoinHandle<String>>| {
-            reader.take().expect("it is read once").join().expect("the reader does not panic")
+            reader.take().map_or_else(String::new, |reader| reader.join().expect("the reader does not panic"))
         };
         Ended { status, out: text(&mut self.out), err: text(&mut self.err) }
     }
+}
+
+/// Reads a log to its end, on a thread of its own.
+fn read_all(mut log: ChildStderr) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        // What is no text is no log of ours.
+        let _ = log.read_to_string(&mut text);
+        text
+    })
 }
 
 impl Drop for Service {
