@@ -6,6 +6,7 @@
 //! answers.
 
 mod descriptors;
+mod ending;
 mod freshness;
 mod listeners;
 mod log_metrics;
@@ -35,6 +36,7 @@ use crate::audience::Audience;
 use crate::config::{Config, duration};
 use crate::exit::{CommandError, Exit};
 use crate::print::ledger_table;
+use ending::{Ending, Step};
 pub(crate) use freshness::Recent;
 use freshness::{Committed, Freshness};
 pub(crate) use listeners::Addresses;
@@ -48,9 +50,6 @@ const TIDY_EVERY: Duration = Duration::from_secs(20);
 /// How often it is looked whether the engine is still there.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// The part of the deadline that is kept for commits, sinks and answers, once reading is over.
-const CLOSING_SHARE: u32 = 4;
-
 /// A running service.
 pub(crate) struct Service {
     runtime: Runtime,
@@ -63,6 +62,7 @@ pub(crate) struct Service {
     cache: MemoryCache,
     rows: Arc<AtomicU64>,
     config: Config,
+    ending: Ending,
     /// When the log was last tidied.
     tidied: Cell<Instant>,
 }
@@ -80,6 +80,8 @@ impl Service {
             let _entered = runtime.enter();
             signals::on_signal(stop.clone())?;
         }
+        let deadline = duration(config.shutdown_deadline_ms);
+        let ending = Ending::watched(deadline, stop.clone(), runtime.handle().clone())?;
 
         let log = open(config)?;
         let recovered = recover_from(&log, config.job_settings())?;
@@ -123,6 +125,7 @@ impl Service {
             cache,
             rows,
             config: config.clone(),
+            ending,
             tidied: Cell::new(Instant::now()),
         })
     }
@@ -197,20 +200,25 @@ impl Service {
         });
     }
 
-    /// Ends it in order, within the deadline, and says where every event went.
+    /// Ends it in order, within the deadline, and says where every event went. The process is expected to end
+    /// with it: one that is still there a little after the deadline is ended.
     pub(crate) fn shut_down(self) -> Result<Ledger, CommandError> {
-        let Self { runtime, stop, log, pipeline, mut servers, config, .. } = self;
-        let deadline = duration(config.shutdown_deadline_ms);
-        let until = Instant::now() + deadline;
-        let closing = deadline / CLOSING_SHARE;
+        let Self { runtime, stop, log, pipeline, mut servers, ending, .. } = self;
         stop.cancel();
-        runtime.block_on(servers.stop_intake(closing));
-        let reading = until.saturating_duration_since(Instant::now()).saturating_sub(closing);
-        let drained = pipeline.drain(DrainLimits { reading, committing: closing / 2 });
-        runtime.block_on(servers.stop(closing / 2));
+        ending.begin(Step::Intake);
+        runtime.block_on(servers.stop_intake(ending.left(Step::Intake)));
+        ending.begin(Step::Reading);
+        let reading = ending.left(Step::Reading);
+        let committing = ending.left(Step::Committing).saturating_sub(reading);
+        let run = pipeline.drain(DrainLimits { reading, committing });
+        ending.begin(Step::Storing);
+        let drained = run.finish_by(ending.end_of(Step::Storing));
+        ending.begin(Step::Answers);
+        runtime.block_on(servers.stop(ending.left(Step::Answers)));
+        ending.begin(Step::Closing);
         drop(log);
         // A peer that is slow to read its last answer must not hold up the end.
-        runtime.shutdown_timeout(closing / 2);
+        runtime.shutdown_timeout(ending.left(Step::Closing));
         drained.map(|progress| progress.ledger)
     }
 }
