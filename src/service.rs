@@ -10,6 +10,7 @@ mod ending;
 mod freshness;
 mod listeners;
 mod log_metrics;
+mod readiness;
 mod servers;
 pub(crate) mod signals;
 mod sink_metrics;

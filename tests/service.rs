@@ -297,7 +297,12 @@ fn a_full_disk_is_told_to_come_again_and_heals() {
     assert_eq!(refused.header("retry-after"), Some("1"), "{}", refused.head);
     assert!(refused.json()["detail"].as_str().expect("a detail").contains("no space is left"), "{refused:?}");
     let not_ready = wait_for_status(&mut client, "/v1/readyz", 503);
-    assert!(not_ready.text().contains("no space is left"), "{}", not_ready.text());
+    // What is not ready first is the log or the commits.
+    let text = not_ready.text();
+    assert!(text.contains("no space is left") || text.contains("the disk is full"), "{text}");
+    assert!(!text.contains("data/") && !text.contains("journal"), "those who send are told where: {text}");
+    let in_full = wait_for_status(&mut service.client("dataflow"), "/readyz", 503).text();
+    assert!(in_full.contains("data/"), "an operator is not told where: {in_full}");
     assert_eq!(
         client.get("/v1/healthz").expect("it answers").status,
         200,

@@ -115,8 +115,9 @@ fn append_failed(error: &AppendError, config: &Config) -> Problem {
     }
 }
 
-/// What is told of a failed append: which limit, whether the event was taken, what to do.
-pub(crate) fn said(error: &AppendError) -> String {
+/// What is told of a failed append to whoever sent the event: which limit, whether it was taken, what to do. It
+/// names no path of this machine.
+pub fn said(error: &AppendError) -> String {
     match error {
         AppendError::QueueFull { queued_bytes, limit_bytes, setting } => format!(
             "the log's queue is full: {queued_bytes} of {limit_bytes} bytes wait (log.{setting}); the event was \
