@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use tidegate_cache::MemoryCache;
-use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog};
+use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog, Fill};
 use tidegate_model::Ledger;
 use tidegate_runner::run::DrainLimits;
 use tidegate_runner::{Script, Status};
@@ -66,6 +66,8 @@ pub(crate) struct Service {
     ending: Ending,
     /// When the log was last tidied.
     tidied: Cell<Instant>,
+    /// Whether it was told that the log is nearly full; told again when it was less full in between.
+    is_full_told: Cell<bool>,
 }
 
 impl Service {
@@ -128,6 +130,7 @@ impl Service {
             config: config.clone(),
             ending,
             tidied: Cell::new(Instant::now()),
+            is_full_told: Cell::new(false),
         })
     }
 
@@ -175,15 +178,28 @@ impl Service {
         }
     }
 
-    /// Removes from the log what nobody needs, when that is due. What fails is tried again later.
+    /// Removes from the log what nobody needs, when that is due or the log becomes nearly full. What fails is
+    /// tried again later.
     fn tidy_if_due(&self) {
-        if self.tidied.get().elapsed() < TIDY_EVERY {
+        let watch = self.log.watch();
+        let becomes_full = !self.is_full_told.get() && is_nearly_full(watch.fill());
+        if !becomes_full && self.tidied.get().elapsed() < TIDY_EVERY {
             return;
         }
         if let Err(error) = tidy(&self.log, &self.config, true) {
             tracing::warn!(%error, "retention has to wait");
         }
         self.tidied.set(Instant::now());
+        let fill = watch.fill();
+        let is_full = is_nearly_full(fill);
+        if !self.is_full_told.replace(is_full) && is_full {
+            tracing::warn!(
+                used_bytes = fill.used_bytes,
+                limit_bytes = fill.total_bytes_max,
+                "the log is more than 7/8 full and all of it is still needed: it takes no events once it is full; \
+                 raise log.total_bytes_max"
+            );
+        }
     }
 
     /// Whether the engine has ended by itself.
@@ -222,6 +238,11 @@ impl Service {
         runtime.shutdown_timeout(ending.left(Step::Closing));
         drained.map(|progress| progress.ledger)
     }
+}
+
+/// Whether it is time to raise the limit; from here on retention wants room, too.
+fn is_nearly_full(fill: Fill) -> bool {
+    fill.used_bytes > fill.total_bytes_max / 8 * 7
 }
 
 /// What each listener shows on `/metrics`.

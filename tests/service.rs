@@ -281,6 +281,32 @@ fn wait_for_status(client: &mut Client, path: &str, status: u16) -> Answer {
 }
 
 #[test]
+fn a_log_that_becomes_full_names_its_limit_before_and_after() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let small = ["--set", "log.total_bytes_max=1MiB", "--set", "log.segment_bytes_max=1MiB"];
+    let service = Service::start(up(dir.path(), "data").args(small));
+    let mut client = service.client("ingest");
+    let mut event = Event { agent: "x".repeat(100_000), ..Event::page_view("u", now_ms()) };
+    for _ in 0..7 {
+        assert_eq!(client.post(TRACK, &event.line()).expect("it answers").status, 202);
+    }
+    assert!(!service.logged().contains("7/8"), "it is less full: {}", service.logged());
+    while client.post(TRACK, &event.line()).expect("it answers").status == 202 {}
+    // Smaller ones still find room, until there is none.
+    event.agent.truncate(20_000);
+    while client.post(TRACK, &event.line()).expect("it answers").status == 202 {}
+    wait_for("the warning", || service.logged().contains("more than 7/8 full").then_some(()));
+    let refused = client.post(TRACK, &event.line()).expect("it answers");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.text());
+    let detail = refused.json()["detail"].as_str().expect("a detail").to_owned();
+    assert!(detail.contains("until the operator raises log.total_bytes_max"), "{detail}");
+    let ended = service.terminate();
+    assert_eq!(ended.status.code(), Some(0), "{}{}", ended.out, ended.err);
+    assert_eq!(ended.err.matches("more than 7/8 full").count(), 1, "{}", ended.err);
+    assert!(ended.err.contains("raise log.total_bytes_max"), "{}", ended.err);
+}
+
+#[test]
 fn a_full_disk_is_told_to_come_again_and_heals() {
     let dir = TempDir::new().expect("a temporary directory");
     let Some(disk) = common::disk::Disk::mount(&dir.path().join("data"), 6_000) else { return };

@@ -127,8 +127,8 @@ pub fn said(error: &AppendError) -> String {
             "the event takes {bytes} bytes in the log, more than {limit_bytes} ({setting}, which is fixed); send less"
         ),
         AppendError::LogFull { used_bytes, limit_bytes, setting } => format!(
-            "the log is full: {used_bytes} of {limit_bytes} bytes are used and still needed (log.{setting}); the \
-             event was not taken: send it again later, or have the limit raised"
+            "the log is full: {used_bytes} of {limit_bytes} bytes are used and still needed; the event was not \
+             taken, and none will be until the operator raises log.{setting}"
         ),
         AppendError::DiskFull { .. } => {
             "no space is left on the log's disk; the event was not taken: send it again when there is room"
