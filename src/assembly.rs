@@ -6,6 +6,7 @@ mod watched;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
 use tidegate_log::embedded::{self, EmbeddedJournal, EmbeddedLog};
@@ -108,24 +109,38 @@ impl Pipeline {
     /// Waits until everything that was read is committed, and everything committed is in the tables.
     pub(crate) fn finish(self) -> Result<Progress, CommandError> {
         let ran = self.running.join().map_err(run_error);
-        finish_sinks(self.sinks, ran)
+        Drained { ran, sinks: self.sinks }.finish(None)
     }
 
-    /// Ends in order, within `limits`; the intake must have been stopped.
-    pub(crate) fn drain(self, limits: DrainLimits) -> Result<Progress, CommandError> {
+    /// Ends the run in order, within `limits`; the intake must have been stopped.
+    pub(crate) fn drain(self, limits: DrainLimits) -> Drained {
         let ran = self.running.drain(limits).map(|drained| drained.progress).map_err(run_error);
-        finish_sinks(self.sinks, ran)
+        Drained { ran, sinks: self.sinks }
     }
 }
 
-/// Waits for every sink, whatever became of the run; its failure is what is told first.
-fn finish_sinks<T>(sinks: Vec<SinkThread>, ran: Result<T, CommandError>) -> Result<T, CommandError> {
-    sinks.iter().for_each(SinkThread::begin_finish);
-    let mut stored = Ok(());
-    for sink in sinks {
-        stored = stored.and(sink.finish());
+/// A pipeline whose run is over. Its sinks still store what was committed.
+pub(crate) struct Drained {
+    ran: Result<Progress, CommandError>,
+    sinks: Vec<SinkThread>,
+}
+
+impl Drained {
+    /// Waits until everything committed is in the tables, or `until` has come: what is not stored by then is
+    /// stored by the next start.
+    pub(crate) fn finish_by(self, until: Instant) -> Result<Progress, CommandError> {
+        self.finish(Some(until))
     }
-    ran.and_then(|progress| stored.map(|()| progress))
+
+    /// Waits for every sink, whatever became of the run; its failure is what is told first.
+    fn finish(self, until: Option<Instant>) -> Result<Progress, CommandError> {
+        self.sinks.iter().for_each(|sink| sink.begin_finish(until));
+        let mut stored = Ok(());
+        for sink in self.sinks {
+            stored = stored.and(sink.join());
+        }
+        self.ran.and_then(|progress| stored.map(|()| progress))
+    }
 }
 
 fn start_sinks(

@@ -23,7 +23,8 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit,
         Err(error) if error.is_broken_pipe() => Exit::Done,
         Err(error) => {
-            eprintln!("error: {error}");
+            // Where nobody reads what is wrong, the exit code still says so.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
             error.exit
         }
     };

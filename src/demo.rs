@@ -13,18 +13,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidegate_cache::{Ask, CacheReader as _};
-use tidegate_model::names;
+use tidegate_model::{Ledger, names};
 use tidegate_runner::clock::SystemClock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::audience::Audience;
 use crate::client::Target;
 use crate::config::{Config, TimeMode, size};
 use crate::exit::{CommandError, Exit};
 use crate::load::{self, LoadConfig, LoadStats, PATH, Totals, TrafficConfig};
 use crate::print::ledger_table;
 use crate::service::Service;
-use check::Scope;
+use check::{ByWindow, Scope};
 use scratch::Scratch;
 use screen::Screen;
 use view::Frame;
@@ -71,52 +72,88 @@ const FRAME_EVERY: Duration = Duration::from_millis(200);
 /// and their lateness need.
 const CLOSING_MAX: Duration = Duration::from_mins(1);
 
-/// Runs the demo until its time is over or it is told to end.
+/// Runs the demo until its time is over, it is told to end, or nobody looks any more.
 pub(crate) fn run(demo: &DemoConfig, config: &Config, out: &mut dyn Write) -> Result<Exit, CommandError> {
+    // Declared before the service, and so removed after it.
     let scratch = Scratch::create()?;
     let config = Config { data_dir: scratch.path().to_owned(), ..config.clone() };
     let stop = CancellationToken::new();
     let service = Service::start(&config, stop.clone())?;
-    let traffic = Traffic::start(&service, demo, &config)?;
+    let mut out = Audience::new(out);
+    let watched = watch(demo, &config, &service, &stop, &mut out);
+    // Whatever was met on the way, the service ends in order; what ended the engine explains the rest.
+    let ledger = service.shut_down()?;
+    report(&watched?, &ledger, &config, &mut out)
+}
+
+/// What was seen while there was traffic.
+struct Watched {
+    totals: Totals,
+    /// Whether everything was to be seen closing.
+    all_closed: bool,
+    /// What the API said then, where it can be compared.
+    read_back: Option<ByWindow>,
+}
+
+/// Sends traffic and shows what becomes of it.
+fn watch(
+    demo: &DemoConfig,
+    config: &Config,
+    service: &Service,
+    stop: &CancellationToken,
+    out: &mut Audience<'_>,
+) -> Result<Watched, CommandError> {
+    let traffic = Traffic::start(service, demo, config)?;
     for line in service.addresses().lines() {
         writeln!(out, "{line}")?;
     }
-    writeln!(out, "\nCtrl-C ends the demo. Its data are in {} until then.\n", scratch.path().display())?;
+    writeln!(out, "\nCtrl-C ends the demo. Its data are in {} until then.\n", config.data_dir.display())?;
 
     let mut screen = Screen::new(out);
-    let looking = Looking { service: &service, traffic: &traffic };
-    looking.until(&mut screen, || stop.is_cancelled() || traffic.is_over())?;
+    let looking = Looking { service, traffic: &traffic, stop };
+    looking.until(&mut screen, || traffic.is_over());
     // Without a duration there is no end but being told; with one, everything is to be seen closing.
     let all_closed = !stop.is_cancelled() && demo.duration.is_some();
     if all_closed {
         let began = Instant::now();
-        let done =
-            || stop.is_cancelled() || began.elapsed() > CLOSING_MAX || is_all_closed(&service, &traffic);
-        looking.until(&mut screen, done)?;
+        let done = || began.elapsed() > CLOSING_MAX || is_all_closed(service, &traffic);
+        looking.until(&mut screen, done);
     }
-    let totals = traffic.finish(&service)?;
-    // In processing time an event is in the window of its arrival, which its sender does not know.
-    let is_comparable = config.time_mode == TimeMode::Event;
-    let checked = if all_closed && is_comparable && !stop.is_cancelled() {
-        Some(check::read_back(&service)?)
+    let totals = traffic.finish(service)?;
+    let read_back = if all_closed && is_comparable(config) && !stop.is_cancelled() {
+        Some(check::read_back(service)?)
     } else {
         None
     };
-    screen.finish()?;
+    screen.finish();
+    Ok(Watched { totals, all_closed, read_back })
+}
 
-    let ledger = service.shut_down()?;
+/// In processing time an event is in the window of its arrival, which its sender does not know.
+fn is_comparable(config: &Config) -> bool {
+    config.time_mode == TimeMode::Event
+}
+
+/// Says how it went.
+fn report(
+    watched: &Watched,
+    ledger: &Ledger,
+    config: &Config,
+    out: &mut Audience<'_>,
+) -> Result<Exit, CommandError> {
+    let totals = &watched.totals;
     write!(out, "{}", totals.render())?;
     writeln!(out, "\nledger")?;
-    write!(out, "{}", ledger_table(&ledger))?;
+    write!(out, "{}", ledger_table(ledger))?;
     let mut sums_hold = ledger.adds_up();
-    if let Some(checked) = checked {
+    if let Some(found) = &watched.read_back {
         let counts = ledger.jobs.get(names::EVENT_AGGREGATOR).copied().unwrap_or_default();
         let scope =
             Scope { types: &config.allowed_event_types, windows_kept: size(config.cache_windows_kept) };
-        let verdict = check::verdict(&checked, &totals, &counts, scope);
+        let verdict = check::verdict(found, totals, &counts, scope);
         writeln!(out, "\n{verdict}")?;
         sums_hold &= verdict.holds;
-    } else if all_closed && !is_comparable {
+    } else if watched.all_closed && !is_comparable(config) {
         writeln!(out, "\nnot compared with what was sent: time.mode is processing_time")?;
     }
     Ok(if sums_hold { Exit::Done } else { Exit::Failure })
@@ -179,17 +216,27 @@ impl Traffic {
 struct Looking<'a> {
     service: &'a Service,
     traffic: &'a Traffic,
+    stop: &'a CancellationToken,
 }
 
 impl Looking<'_> {
-    /// Draws frames until `done` says so, or the engine has ended by itself.
-    fn until(&self, screen: &mut Screen<'_>, done: impl Fn() -> bool) -> Result<(), CommandError> {
-        while !done() && !self.service.is_over() {
-            screen.show(&self.frame())?;
+    /// Draws frames until `done` says so, it is told to end, or the engine has ended by itself.
+    fn until(&self, screen: &mut Screen<'_, '_>, done: impl Fn() -> bool) {
+        while !done() && !self.stop.is_cancelled() && !self.service.is_over() {
+            self.show(screen);
             self.service.pause(FRAME_EVERY);
         }
-        screen.show(&self.frame())?;
-        Ok(())
+        self.show(screen);
+    }
+
+    /// Draws a frame. That nobody looks any more is a way to be told to end.
+    fn show(&self, screen: &mut Screen<'_, '_>) {
+        if let Err(error) = screen.show(&self.frame())
+            && !self.stop.is_cancelled()
+        {
+            tracing::info!(%error, "nobody looks any more: the demo ends");
+            self.stop.cancel();
+        }
     }
 
     fn frame(&self) -> Frame {

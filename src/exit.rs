@@ -21,11 +21,13 @@ pub enum Exit {
     Malformed = 5,
     /// Another process has taken over; this one must not come back by itself.
     Fenced = 6,
+    /// The end took longer than it may, and was cut off.
+    Overdue = 7,
 }
 
 impl Exit {
     /// Every code, with the sentence that `--help` and the documentation give it.
-    pub const ALL: [(Self, &'static str); 7] = [
+    pub const ALL: [(Self, &'static str); 8] = [
         (Self::Done, "done"),
         (Self::Failure, "failure: the message says of what"),
         (Self::Usage, "wrong usage or configuration; nothing was done"),
@@ -36,6 +38,7 @@ impl Exit {
         (Self::InUse, "another process writes this data directory"),
         (Self::Malformed, "a strict import met a malformed line"),
         (Self::Fenced, "another process has taken over; do not restart this one at once"),
+        (Self::Overdue, "the end took longer than shutdown_deadline and was cut off; the next start goes on"),
     ];
 
     /// The number.

@@ -3,6 +3,7 @@
 //! This is a library so that tests and benchmarks reach its parts; the program is `main.rs`.
 
 mod assembly;
+mod audience;
 pub mod cli;
 pub mod client;
 mod commands;

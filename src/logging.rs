@@ -16,7 +16,9 @@ use json::JsonLines;
 
 /// Starts logging at `level`. Called once, by `main`; a second call changes nothing.
 pub fn start(level: LogLevel) {
+    // A log that nobody reads any more is no reason to panic, which is what would come of telling it of that.
     let builder = fmt().with_max_level(tracing_level(level)).with_writer(std::io::stderr);
+    let builder = builder.log_internal_errors(false);
     // An error means that a log is set up already, as in tests; that one stays.
     let _ = if std::io::stderr().is_terminal() {
         builder.compact().with_target(false).fmt_fields(redact::HumanFields).try_init()

@@ -6,9 +6,11 @@
 //! answers.
 
 mod descriptors;
+mod ending;
 mod freshness;
 mod listeners;
 mod log_metrics;
+mod readiness;
 mod servers;
 pub(crate) mod signals;
 mod sink_metrics;
@@ -22,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use tidegate_cache::MemoryCache;
-use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog};
+use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog, Fill};
 use tidegate_model::Ledger;
 use tidegate_runner::run::DrainLimits;
 use tidegate_runner::{Script, Status};
@@ -31,9 +33,11 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::assembly::{self, Pipeline, WatchedCache, Watchers, open_log, recover_from, tidy};
+use crate::audience::Audience;
 use crate::config::{Config, duration};
 use crate::exit::{CommandError, Exit};
 use crate::print::ledger_table;
+use ending::{Ending, Step};
 pub(crate) use freshness::Recent;
 use freshness::{Committed, Freshness};
 pub(crate) use listeners::Addresses;
@@ -47,9 +51,6 @@ const TIDY_EVERY: Duration = Duration::from_secs(20);
 /// How often it is looked whether the engine is still there.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// The part of the deadline that is kept for commits, sinks and answers, once reading is over.
-const CLOSING_SHARE: u32 = 4;
-
 /// A running service.
 pub(crate) struct Service {
     runtime: Runtime,
@@ -62,8 +63,11 @@ pub(crate) struct Service {
     cache: MemoryCache,
     rows: Arc<AtomicU64>,
     config: Config,
+    ending: Ending,
     /// When the log was last tidied.
     tidied: Cell<Instant>,
+    /// Whether it was told that the log is nearly full; told again when it was less full in between.
+    is_full_told: Cell<bool>,
 }
 
 impl Service {
@@ -79,6 +83,8 @@ impl Service {
             let _entered = runtime.enter();
             signals::on_signal(stop.clone())?;
         }
+        let deadline = duration(config.shutdown_deadline_ms);
+        let ending = Ending::watched(deadline, stop.clone(), runtime.handle().clone())?;
 
         let log = open(config)?;
         let recovered = recover_from(&log, config.job_settings())?;
@@ -122,7 +128,9 @@ impl Service {
             cache,
             rows,
             config: config.clone(),
+            ending,
             tidied: Cell::new(Instant::now()),
+            is_full_told: Cell::new(false),
         })
     }
 
@@ -170,9 +178,12 @@ impl Service {
         }
     }
 
-    /// Removes from the log what nobody needs, when that is due. What fails is tried again later.
+    /// Removes from the log what nobody needs, when that is due or the log becomes nearly full. What fails is
+    /// tried again later.
     fn tidy_if_due(&self) {
-        if self.tidied.get().elapsed() < TIDY_EVERY {
+        let watch = self.log.watch();
+        let becomes_full = !self.is_full_told.get() && is_nearly_full(watch.fill());
+        if !becomes_full && self.tidied.get().elapsed() < TIDY_EVERY {
             return;
         }
         match tidy(&self.log, &self.config, true) {
@@ -182,6 +193,16 @@ impl Service {
             Err(error) => tracing::warn!(%error, "retention has to wait"),
         }
         self.tidied.set(Instant::now());
+        let fill = watch.fill();
+        let is_full = is_nearly_full(fill);
+        if !self.is_full_told.replace(is_full) && is_full {
+            tracing::warn!(
+                used_bytes = fill.used_bytes,
+                limit_bytes = fill.total_bytes_max,
+                "the log is more than 7/8 full and all of it is still needed: it takes no events once it is full; \
+                 raise log.total_bytes_max"
+            );
+        }
     }
 
     /// Whether the engine has ended by itself.
@@ -199,22 +220,32 @@ impl Service {
         });
     }
 
-    /// Ends it in order, within the deadline, and says where every event went.
+    /// Ends it in order, within the deadline, and says where every event went. The process is expected to end
+    /// with it: one that is still there a little after the deadline is ended.
     pub(crate) fn shut_down(self) -> Result<Ledger, CommandError> {
-        let Self { runtime, stop, log, pipeline, mut servers, config, .. } = self;
-        let deadline = duration(config.shutdown_deadline_ms);
-        let until = Instant::now() + deadline;
-        let closing = deadline / CLOSING_SHARE;
+        let Self { runtime, stop, log, pipeline, mut servers, ending, .. } = self;
         stop.cancel();
-        runtime.block_on(servers.stop_intake(closing));
-        let reading = until.saturating_duration_since(Instant::now()).saturating_sub(closing);
-        let drained = pipeline.drain(DrainLimits { reading, committing: closing / 2 });
-        runtime.block_on(servers.stop(closing / 2));
+        ending.begin(Step::Intake);
+        runtime.block_on(servers.stop_intake(ending.left(Step::Intake)));
+        ending.begin(Step::Reading);
+        let reading = ending.left(Step::Reading);
+        let committing = ending.left(Step::Committing).saturating_sub(reading);
+        let run = pipeline.drain(DrainLimits { reading, committing });
+        ending.begin(Step::Storing);
+        let drained = run.finish_by(ending.end_of(Step::Storing));
+        ending.begin(Step::Answers);
+        runtime.block_on(servers.stop(ending.left(Step::Answers)));
+        ending.begin(Step::Closing);
         drop(log);
         // A peer that is slow to read its last answer must not hold up the end.
-        runtime.shutdown_timeout(closing / 2);
+        runtime.shutdown_timeout(ending.left(Step::Closing));
         drained.map(|progress| progress.ledger)
     }
+}
+
+/// Whether it is time to raise the limit; from here on retention wants room, too.
+fn is_nearly_full(fill: Fill) -> bool {
+    fill.used_bytes > fill.total_bytes_max / 8 * 7
 }
 
 /// What each listener shows on `/metrics`.
@@ -255,10 +286,12 @@ fn open(config: &Config) -> Result<EmbeddedLog, CommandError> {
     Ok(log)
 }
 
-/// Runs a service until it is told to end: what `tidegate up` does.
+/// Runs a service until it is told to end: what `tidegate up` does. It does so whether or not anybody reads
+/// what it says.
 pub(crate) fn run(config: &Config, out: &mut dyn Write) -> Result<Exit, CommandError> {
     let began = Instant::now();
     let service = Service::start(config, CancellationToken::new())?;
+    let mut out = Audience::new(out);
     for line in service.addresses().lines() {
         writeln!(out, "{line}")?;
     }

@@ -68,6 +68,17 @@ fn an_interrupt_amid_traffic_ends_it_in_order() {
 }
 
 #[test]
+fn a_demo_that_nobody_looks_at_ends_in_order() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let mut service = Service::start_unread(&mut demo(dir.path(), &[]), true);
+    let ended = service.ended();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.err);
+    assert!(ended.err.contains("nobody looks any more: the demo ends"), "{}", ended.err);
+    assert!(!ended.err.contains("could not be removed"), "{}", ended.err);
+    assert_eq!(entries(dir.path()), 0, "something is left behind");
+}
+
+#[test]
 fn settings_of_ones_own_are_no_reason_to_find_the_numbers_wrong() {
     let cases = [
         (r#"jobs.allowed_event_types=["click"]"#, "as it must be"),

@@ -152,6 +152,19 @@ fn what_was_acknowledged_before_the_end_is_committed_by_it() {
     assert_eq!(accepted(dir.path()), sent.len() as u64, "{}{}", ended.out, ended.err);
 }
 
+#[test]
+fn a_service_whose_output_and_log_nobody_reads_serves_on_and_drains() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let service = Service::start_unread(&mut up(dir.path(), "data"), false);
+    // Committed events mean that it was ready, and has said so to nobody.
+    let mut sent = send(&service, 8).len() as u64;
+    wait_for("the first events to be committed", || (accepted(dir.path()) == sent).then_some(()));
+    sent += send(&service, 200).len() as u64;
+    let ended = service.terminate();
+    assert_eq!(ended.status.code(), Some(0));
+    assert_eq!(accepted(dir.path()), sent);
+}
+
 /// An event whose session is its own, so that a row of a session tells of exactly one event.
 fn single(name: &str) -> String {
     Event { kind: "page_view", ..Event::page_view(name, now_ms()) }.line()
@@ -268,6 +281,32 @@ fn wait_for_status(client: &mut Client, path: &str, status: u16) -> Answer {
 }
 
 #[test]
+fn a_log_that_becomes_full_names_its_limit_before_and_after() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let small = ["--set", "log.total_bytes_max=1MiB", "--set", "log.segment_bytes_max=1MiB"];
+    let service = Service::start(up(dir.path(), "data").args(small));
+    let mut client = service.client("ingest");
+    let mut event = Event { agent: "x".repeat(100_000), ..Event::page_view("u", now_ms()) };
+    for _ in 0..7 {
+        assert_eq!(client.post(TRACK, &event.line()).expect("it answers").status, 202);
+    }
+    assert!(!service.logged().contains("7/8"), "it is less full: {}", service.logged());
+    while client.post(TRACK, &event.line()).expect("it answers").status == 202 {}
+    // Smaller ones still find room, until there is none.
+    event.agent.truncate(20_000);
+    while client.post(TRACK, &event.line()).expect("it answers").status == 202 {}
+    wait_for("the warning", || service.logged().contains("more than 7/8 full").then_some(()));
+    let refused = client.post(TRACK, &event.line()).expect("it answers");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.text());
+    let detail = refused.json()["detail"].as_str().expect("a detail").to_owned();
+    assert!(detail.contains("until the operator raises log.total_bytes_max"), "{detail}");
+    let ended = service.terminate();
+    assert_eq!(ended.status.code(), Some(0), "{}{}", ended.out, ended.err);
+    assert_eq!(ended.err.matches("more than 7/8 full").count(), 1, "{}", ended.err);
+    assert!(ended.err.contains("raise log.total_bytes_max"), "{}", ended.err);
+}
+
+#[test]
 fn a_full_disk_is_told_to_come_again_and_heals() {
     let dir = TempDir::new().expect("a temporary directory");
     let Some(disk) = common::disk::Disk::mount(&dir.path().join("data"), 6_000) else { return };
@@ -284,7 +323,12 @@ fn a_full_disk_is_told_to_come_again_and_heals() {
     assert_eq!(refused.header("retry-after"), Some("1"), "{}", refused.head);
     assert!(refused.json()["detail"].as_str().expect("a detail").contains("no space is left"), "{refused:?}");
     let not_ready = wait_for_status(&mut client, "/v1/readyz", 503);
-    assert!(not_ready.text().contains("no space is left"), "{}", not_ready.text());
+    // What is not ready first is the log or the commits.
+    let text = not_ready.text();
+    assert!(text.contains("no space is left") || text.contains("the disk is full"), "{text}");
+    assert!(!text.contains("data/") && !text.contains("journal"), "those who send are told where: {text}");
+    let in_full = wait_for_status(&mut service.client("dataflow"), "/readyz", 503).text();
+    assert!(in_full.contains("data/"), "an operator is not told where: {in_full}");
     assert_eq!(
         client.get("/v1/healthz").expect("it answers").status,
         200,

@@ -115,8 +115,9 @@ fn append_failed(error: &AppendError, config: &Config) -> Problem {
     }
 }
 
-/// What is told of a failed append: which limit, whether the event was taken, what to do.
-pub(crate) fn said(error: &AppendError) -> String {
+/// What is told of a failed append to whoever sent the event: which limit, whether it was taken, what to do. It
+/// names no path of this machine.
+pub fn said(error: &AppendError) -> String {
     match error {
         AppendError::QueueFull { queued_bytes, limit_bytes, setting } => format!(
             "the log's queue is full: {queued_bytes} of {limit_bytes} bytes wait (log.{setting}); the event was \
@@ -126,8 +127,8 @@ pub(crate) fn said(error: &AppendError) -> String {
             "the event takes {bytes} bytes in the log, more than {limit_bytes} ({setting}, which is fixed); send less"
         ),
         AppendError::LogFull { used_bytes, limit_bytes, setting } => format!(
-            "the log is full: {used_bytes} of {limit_bytes} bytes are used and still needed (log.{setting}); the \
-             event was not taken: send it again later, or have the limit raised"
+            "the log is full: {used_bytes} of {limit_bytes} bytes are used and still needed; the event was not \
+             taken, and none will be until the operator raises log.{setting}"
         ),
         AppendError::DiskFull { .. } => {
             "no space is left on the log's disk; the event was not taken: send it again when there is room"

@@ -17,6 +17,7 @@ mod pages;
 mod refusal;
 mod track;
 
+pub use answer::said;
 pub use config::Config;
 pub use ingest::{Clock, Ids, Ingest, Parts, Ready};
 pub use pages::OPENAPI;

@@ -1,9 +1,8 @@
 //! The threads that step the sinks, one each.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidegate_log::event::Wake;
 use tidegate_model::EventTime;
@@ -33,7 +32,13 @@ pub(super) trait Steps: Send + 'static {
 pub(super) struct SinkThread {
     thread: JoinHandle<Result<(), CommandError>>,
     wake: mpsc::SyncSender<()>,
-    finish: Arc<AtomicBool>,
+    finish: Arc<OnceLock<Finish>>,
+}
+
+/// That a sink is to end, and when at the latest.
+#[derive(Clone, Copy, Debug)]
+struct Finish {
+    until: Option<Instant>,
 }
 
 impl SinkThread {
@@ -41,7 +46,7 @@ impl SinkThread {
     pub(super) fn start(mut sink: impl Steps, clock: Arc<dyn Clock>) -> Result<Self, CommandError> {
         // One waiting call is enough: the step after it sees everything.
         let (wake, woken) = mpsc::sync_channel(1);
-        let finish = Arc::new(AtomicBool::new(false));
+        let finish = Arc::new(OnceLock::new());
         let on_commit = wake.clone();
         sink.on_commit(Arc::new(move || {
             let _ = on_commit.try_send(());
@@ -53,44 +58,55 @@ impl SinkThread {
         Ok(Self { thread, wake, finish })
     }
 
-    /// Asks it to end once everything committed is stored. Returns at once.
-    pub(super) fn begin_finish(&self) {
-        self.finish.store(true, Ordering::Release);
+    /// Asks it to end once everything committed is stored; after `until`, when the step is over that it is in.
+    /// Returns at once. Asked again, it keeps to what it was asked first.
+    pub(super) fn begin_finish(&self, until: Option<Instant>) {
+        let _ = self.finish.set(Finish { until });
         let _ = self.wake.try_send(());
     }
 
-    /// Waits until everything committed is stored.
-    pub(super) fn finish(self) -> Result<(), CommandError> {
-        self.begin_finish();
+    /// Waits until it has ended.
+    pub(super) fn join(self) -> Result<(), CommandError> {
         self.thread.join().expect("a sink that panics ends the process")
     }
 }
 
-/// Steps until it is told to finish and has caught up. An error is met by the same step, later; only when
-/// the sink is to finish it ends the thread: the rows are in the log, and the next run stores them.
+/// Steps until it is told to finish and has caught up, or has no time left. An error is met by the same step,
+/// later; only when the sink is to finish it ends the thread: the rows are in the log, and the next run stores
+/// them.
 fn run<S: Steps>(
     sink: &mut S,
     woken: &mpsc::Receiver<()>,
-    finish: &AtomicBool,
+    finish: &OnceLock<Finish>,
     clock: &dyn Clock,
 ) -> Result<(), CommandError> {
     let mut waits: Option<String> = None;
     loop {
         // Asked for before the step: what was committed until now is seen by it.
-        let last = finish.load(Ordering::Acquire);
-        match sink.step(clock.now()) {
+        let last = finish.get().is_some();
+        let stepped = sink.step(clock.now());
+        let until = finish.get().and_then(|finish| finish.until);
+        let is_overdue = until.is_some_and(|until| until <= Instant::now());
+        match stepped {
             Ok(caught_up) => {
                 if waits.take().is_some() {
                     tracing::info!("{} goes on", S::NAME);
                 }
+                if last && caught_up {
+                    return Ok(());
+                }
+                if is_overdue {
+                    tracing::warn!(
+                        "{} did not take everything in time (shutdown_deadline): the next start goes on with it",
+                        S::NAME
+                    );
+                    return Ok(());
+                }
                 if !caught_up {
                     continue;
                 }
-                if last {
-                    return Ok(());
-                }
             }
-            Err(error) if last => return Err(CommandError::new(Exit::Failure, error)),
+            Err(error) if last || is_overdue => return Err(CommandError::new(Exit::Failure, error)),
             Err(error) => {
                 let reason = error.to_string();
                 // Said once, and not with every try.
@@ -102,5 +118,53 @@ fn run<S: Steps>(
         }
         // A call, a rest or the other side gone: all mean to look again.
         let _ = woken.recv_timeout(REST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tidegate_runner::clock::SystemClock;
+
+    use super::*;
+
+    /// Steps when it is told to, and has caught up when it is told that.
+    struct Told(mpsc::Receiver<bool>);
+
+    impl Steps for Told {
+        type Error = Infallible;
+
+        const NAME: &'static str = "a sink of a test";
+
+        fn on_commit(&mut self, _wake: Wake) {}
+
+        fn step(&mut self, _now: EventTime) -> Result<bool, Infallible> {
+            Ok(self.0.recv().expect("it is told before it ends"))
+        }
+    }
+
+    fn start() -> (mpsc::Sender<bool>, SinkThread) {
+        let (tell, told) = mpsc::channel();
+        (tell, SinkThread::start(Told(told), Arc::new(SystemClock)).expect("a thread"))
+    }
+
+    #[test]
+    fn a_sink_that_never_catches_up_ends_with_the_step_that_it_is_in() {
+        let (tell, sink) = start();
+        sink.begin_finish(Some(Instant::now()));
+        tell.send(false).expect("it steps");
+        sink.join().expect("it ends in order");
+        assert!(tell.send(false).is_err(), "it takes one more step");
+    }
+
+    #[test]
+    fn a_sink_without_a_deadline_takes_everything() {
+        let (tell, sink) = start();
+        sink.begin_finish(None);
+        for caught_up in [false, false, true] {
+            tell.send(caught_up).expect("it has not ended before it has caught up");
+        }
+        sink.join().expect("it ends in order");
     }
 }

@@ -40,7 +40,8 @@ Examples:
   tidegate up --data-dir /var/lib/tidegate
   tidegate up --ingest-listen 0.0.0.0:8000 --set ingest.cors_origins=https://shop.example
 
-SIGINT or SIGTERM stops the intake, drains, commits and ends with 0, within `shutdown_deadline`; a second one ends at once.";
+SIGINT or SIGTERM stops the intake, drains, commits and ends with 0, within `shutdown_deadline`; a process that is stuck ends with 7 \
+a little later, and a second signal ends it at once.";
 
 const AFTER_QUERY: &str = "\
 Examples:

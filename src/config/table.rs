@@ -103,8 +103,8 @@ settings! {
         /// How much is logged.
         log_level = "log_level": Choice<LogLevel> { Choice(LOG_LEVELS) } = "info",
             Level "APP_LOG_LEVEL";
-        /// A process that was told to end drains, commits and answers for so long at most. What it has not read
-        /// by then stays in the log, and is read by the next start.
+        /// A process that was told to end drains, commits, stores and answers for so long at most. What is left
+        /// by then stays in the log, and the next start goes on with it. One that is stuck ends 2 s later.
         shutdown_deadline_ms = "shutdown_deadline": Span { Span { min_ms: 100, max_ms: DAY } } = "25s";
     }
     "Listeners" {

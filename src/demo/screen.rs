@@ -1,24 +1,25 @@
 //! Where frames are drawn: over each other on a terminal, a line now and then anywhere else.
 
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use console::Term;
 
 use super::view::{Frame, line, lines};
+use crate::audience::Audience;
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(2);
 
 /// A terminal, or a pipe or file.
-pub(super) enum Screen<'a> {
+pub(super) enum Screen<'a, 'b> {
     Terminal { term: Term, drawn: usize },
-    Plain { out: &'a mut dyn Write, printed: Option<Instant> },
+    Plain { out: &'a mut Audience<'b>, printed: Option<Instant> },
 }
 
-impl<'a> Screen<'a> {
+impl<'a, 'b> Screen<'a, 'b> {
     /// The terminal that standard output is, or `out`.
-    pub(super) fn new(out: &'a mut dyn Write) -> Self {
+    pub(super) fn new(out: &'a mut Audience<'b>) -> Self {
         let term = Term::stdout();
         if term.is_term() {
             // A cursor that cannot be hidden is no reason to show nothing.
@@ -30,6 +31,9 @@ impl<'a> Screen<'a> {
     }
 
     /// Shows a frame.
+    ///
+    /// # Errors
+    /// When nobody can see it: the terminal is gone, or the reader of the pipe.
     pub(super) fn show(&mut self, frame: &Frame) -> io::Result<()> {
         match self {
             Self::Terminal { term, drawn } => {
@@ -40,27 +44,27 @@ impl<'a> Screen<'a> {
                     term.write_line(&console::truncate_str(line, width - 1, "…"))?;
                 }
                 *drawn = lines.len();
-                Ok(())
             }
             Self::Plain { out, printed } => {
-                if printed.is_some_and(|printed| printed.elapsed() < LINE_EVERY) {
-                    return Ok(());
+                if printed.is_none_or(|printed| printed.elapsed() >= LINE_EVERY) {
+                    *printed = Some(Instant::now());
+                    writeln!(out, "{}", line(frame))?;
+                    out.flush()?;
                 }
-                *printed = Some(Instant::now());
-                writeln!(out, "{}", line(frame))?;
-                out.flush()
+                if out.is_gone() {
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
             }
         }
+        Ok(())
     }
 
     /// Leaves the last frame where it is.
-    pub(super) fn finish(self) -> io::Result<()> {
-        match self {
-            Self::Terminal { term, .. } => {
-                term.show_cursor()?;
-                term.write_line("")
-            }
+    pub(super) fn finish(self) {
+        // A terminal or a reader that is gone has nothing to be left in order.
+        let _ = match self {
+            Self::Terminal { term, .. } => term.show_cursor().and_then(|()| term.write_line("")),
             Self::Plain { out, .. } => writeln!(out),
-        }
+        };
     }
 }

@@ -1,7 +1,7 @@
 //! The progress bar of an import: on a terminal only, and on standard error, so that it never stands in
 //! a file or a pipe.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -40,7 +40,8 @@ impl Bar {
 
     /// Prints a line above the bar; on standard error where there is none.
     pub fn note(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        // A note that nobody can read is no reason to end.
+        self.bar.suspend(|| drop(writeln!(std::io::stderr(), "{line}")));
     }
 
     /// Takes the bar away.

@@ -10,17 +10,16 @@ use tidegate_cache::MemoryCache;
 use tidegate_cache_api::CacheApi;
 use tidegate_ingest::{Ingest, ids};
 use tidegate_log::EventAppender;
-use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog, LogWatch};
+use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog};
 use tidegate_runner::clock::SystemClock;
-use tidegate_runner::status::{NotReady, not_ready};
 use tidegate_runner::{Clock as _, Status, metrics, web};
 use tidegate_server::{exposition, problem, serve};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Registries;
 use super::listeners::Listeners;
+use super::{Registries, readiness};
 use crate::assembly::{self, Pipeline};
 use crate::config::{Config, duration, size};
 
@@ -57,7 +56,7 @@ impl Servers<EmbeddedAppender> {
         );
         metrics::register(&mut registries.dataflow, Arc::clone(&status), env!("CARGO_PKG_VERSION"));
         let watch = log.watch();
-        let further = Arc::new(move || watch_reasons(&watch));
+        let further = Arc::new(move || readiness::of_log(watch.refusing()).into_iter().collect());
         let health = Router::new().route("/healthz", get(async || r#"{"status":"ok"}"#));
         let sinks = plain(exposition(Arc::new(registries.sinks)).merge(health.clone()));
         let routers = [
@@ -122,13 +121,8 @@ fn ingest(
         origins: config.ingest_cors_origins.clone(),
     };
     let (status, watch) = (Arc::clone(status), log.watch());
-    let ready = move || {
-        let log = watch_reasons(&watch).into_iter();
-        match not_ready(&status.progress()).into_iter().chain(log).next() {
-            None => Ok(()),
-            Some(reason) => Err(reason.detail),
-        }
-    };
+    let ready =
+        move || readiness::for_senders(&status.progress(), watch.refusing().as_ref()).map_or(Ok(()), Err);
     let parts = tidegate_ingest::Parts {
         appender: log.appender(),
         clock: Arc::new(|| SystemClock.now()),
@@ -146,15 +140,6 @@ fn api_config(config: &Config) -> tidegate_cache_api::Config {
         live_replay_max: size(config.api_live_replay_max),
         ..tidegate_cache_api::Config::default()
     }
-}
-
-/// Why the log takes no events, if so.
-fn watch_reasons(log: &LogWatch) -> Vec<NotReady> {
-    let reason = |error: tidegate_log::AppendError| NotReady {
-        pointer: "/log",
-        detail: format!("the log takes no events: {error}"),
-    };
-    log.refusing().map(reason).into_iter().collect()
 }
 
 /// Routes that nobody but a machine asks for.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::http::Client;
@@ -16,7 +17,43 @@ pub(crate) struct Service {
     child: Child,
     addresses: BTreeMap<String, SocketAddr>,
     out: Option<JoinHandle<String>>,
-    err: Option<JoinHandle<String>>,
+    err: Log,
+}
+
+/// What a process has logged so far.
+#[derive(Debug, Default)]
+struct Log {
+    text: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Log {
+    /// Reads it to its end, on a thread of its own.
+    fn read(log: ChildStderr) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let shared = Arc::clone(&text);
+        let reader = std::thread::spawn(move || {
+            // What is no text is no log of ours.
+            for line in BufReader::new(log).lines().map_while(Result::ok) {
+                let mut text = shared.lock().expect("nobody panics with it");
+                text.push_str(&line);
+                text.push('\n');
+            }
+        });
+        Self { text, reader: Some(reader) }
+    }
+
+    fn so_far(&self) -> String {
+        self.text.lock().expect("nobody panics with it").clone()
+    }
+
+    /// All of it; empty when nobody read it.
+    fn to_its_end(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader does not panic");
+        }
+        self.so_far()
+    }
 }
 
 /// What a service left behind.
@@ -67,23 +104,32 @@ impl Service {
         service
     }
 
+    /// Starts it and reads its first line, the address of `ingest`. Nobody reads its output after that, nor
+    /// its log unless that is asked for.
+    pub(crate) fn start_unread(command: &mut Command, is_log_read: bool) -> Self {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut line = String::new();
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
+        lines.read_line(&mut line).expect("output is text");
+        drop(lines);
+        let stderr = child.stderr.take().filter(|_| is_log_read);
+        let address = line.split_whitespace().find_map(|word| word.strip_prefix("http://")).expect("a URL");
+        let addresses = BTreeMap::from([("ingest".to_owned(), address.parse().expect("an address"))]);
+        Self { child, addresses, out: None, err: stderr.map(Log::read).unwrap_or_default() }
+    }
+
     /// Starts it, and waits until it has said all its addresses.
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let mut stderr = child.stderr.take().expect("it is piped");
-        let err = std::thread::spawn(move || {
-            let mut text = String::new();
-            // What is no text is no log of ours.
-            let _ = stderr.read_to_string(&mut text);
-            text
-        });
+        let mut err = Log::read(child.stderr.take().expect("it is piped"));
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
         let (mut addresses, mut said) = (BTreeMap::new(), String::new());
         while !addresses.contains_key("sinks") {
             let mut line = String::new();
             if lines.read_line(&mut line).expect("output is text") == 0 {
-                let err = err.join().expect("the reader does not panic");
+                let err = err.to_its_end();
                 panic!("it ended before it said its addresses:\n{said}{err}");
             }
             let mut words = line.split_whitespace();
@@ -98,12 +144,17 @@ impl Service {
             let _ = lines.read_to_string(&mut said);
             said
         });
-        Self { child, addresses, out: Some(out), err: Some(err) }
+        Self { child, addresses, out: Some(out), err }
     }
 
     /// A listener's address: `ingest`, `api`, `dataflow`, `metrics` or `sinks`.
     pub(crate) fn address(&self, listener: &str) -> SocketAddr {
         self.addresses[listener]
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn logged(&self) -> String {
+        self.err.so_far()
     }
 
     /// A client of a listener.
@@ -133,10 +184,9 @@ impl Service {
     /// Waits until it has ended.
     pub(crate) fn ended(&mut self) -> Ended {
         let status = wait_for("the service to end", || self.child.try_wait().expect("a child"));
-        let text = |reader: &mut Option<JoinHandle<String>>| {
-            reader.take().expect("it is read once").join().expect("the reader does not panic")
-        };
-        Ended { status, out: text(&mut self.out), err: text(&mut self.err) }
+        // What nobody reads is no text.
+        let out = self.out.take().map(|reader| reader.join().expect("the reader does not panic"));
+        Ended { status, out: out.unwrap_or_default(), err: self.err.to_its_end() }
     }
 }
 

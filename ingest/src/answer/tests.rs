@@ -59,7 +59,7 @@ fn a_failed_append_names_its_limit_and_hides_where_the_log_is() {
         ),
         (
             AppendError::LogFull { used_bytes: 9, limit_bytes: 8, setting: "total_bytes_max" },
-            "log.total_bytes_max",
+            "none will be until the operator raises log.total_bytes_max",
         ),
         (
             AppendError::TooLarge { bytes: 9, limit_bytes: 8, setting: "append_bytes_max" },
