@@ -173,16 +173,22 @@ fn single(name: &str) -> String {
 #[test]
 fn every_acknowledged_event_is_counted_once_however_often_the_process_is_killed() {
     let dir = TempDir::new().expect("a temporary directory");
-    let command = || {
+    let command = |workers: u32| {
         let mut command = up(dir.path(), "data");
         command.args(SHORT).args(["--set", "jobs.allowed_lateness=10m"]);
+        command.args(["--set", &format!("workers={workers}")]);
         command
     };
     let (mut sent, mut acknowledged) = (BTreeSet::new(), BTreeSet::new());
-    for round in 0..5 {
-        let service = Service::start(&mut command());
+    let seed = now_ms().unsigned_abs();
+    println!("seed of the moments: {seed}");
+    let mut moments = Seeded(seed);
+    for round in 0..20 {
+        // The rows do not depend on the number of workers, and it changes from one start to the next.
+        let service = Service::start(&mut command([1, 4, 2][round % 3]));
+        let kill_after = moments.below(400);
         // In some rounds everything falls silent for longer than the idle timeout before the load.
-        if round % 2 == 0 {
+        if round % 5 == 0 {
             let mut client = service.client("ingest");
             let name = format!("r{round}-quiet");
             let answer = client.post(TRACK, &single(&name)).expect("it answers");
@@ -218,7 +224,7 @@ fn every_acknowledged_event_is_counted_once_however_often_the_process_is_killed(
                 acknowledged.insert(name);
                 of_round += 1;
             }
-            if of_round == 150 + 100 * round {
+            if of_round > kill_after {
                 drop(service.take().map(Service::kill));
             }
         }
@@ -228,7 +234,7 @@ fn every_acknowledged_event_is_counted_once_however_often_the_process_is_killed(
         }
     }
 
-    let service = Service::start(&mut command());
+    let service = Service::start(&mut command(2));
     let sessions = wait_for("every session to be closed", || {
         let rows = query(dir.path(), "SELECT session_id, page_count FROM session_metrics");
         (rows.len() as u64 == accepted(dir.path()) && rows.len() >= acknowledged.len()).then_some(rows)

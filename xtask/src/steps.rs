@@ -45,7 +45,7 @@ pub enum Outcome {
 }
 
 /// Every step, in the order in which they run.
-pub const STEPS: [Step; 11] = [
+pub const STEPS: [Step; 12] = [
     Step {
         name: "format",
         what: "cargo fmt --all --check",
@@ -83,6 +83,14 @@ pub const STEPS: [Step; 11] = [
         name: "test",
         what: "cargo test --workspace --locked --no-fail-fast (unit, integration and doc tests)",
         action: Action::Tests(&["test", "--workspace", "--locked", "--no-fail-fast"]),
+    },
+    Step {
+        name: "sim",
+        what: "the whole system under faults: cargo run --release -p sim -- --seeds 1000",
+        action: Action::Cargo(
+            &["run", "--release", "--locked", "--package", "sim", "--", "--seeds", "1000"],
+            None,
+        ),
     },
     Step {
         name: "browser",
