@@ -42,6 +42,9 @@ struct Taken<P> {
 
 impl Crew {
     /// A worker for each of `parts`; each builds its seat on its thread, one after the other.
+    ///
+    /// # Errors
+    /// When one of them panics.
     pub fn new<P, S>(parts: Vec<P>, build: fn(P, &mut Worker) -> S) -> Result<Self, Panicked>
     where
         P: Send + 'static,
@@ -82,6 +85,9 @@ impl Crew {
     }
 
     /// Gives a worker its turn, and waits for the end of it.
+    ///
+    /// # Errors
+    /// When it panics.
     pub fn turn(&mut self, at: usize) -> Result<(), Panicked> {
         let seat = &mut self.seats[at];
         if seat.over {

@@ -97,7 +97,7 @@ fn main() -> anyhow::Result<()> {
         sum(|report| report.faults),
     );
     if let Some((seed, violation)) = found.first_key_value() {
-        show(&args, *seed, violation)?;
+        show(&args, *seed, violation);
         bail!("{} of the seeds found something", found.len());
     }
     println!("every promise held");
@@ -148,7 +148,7 @@ fn all(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 /// Shows what a seed found, as small as it gets, and how to see it again.
-fn show(args: &Args, seed: u64, violation: &Violation) -> anyhow::Result<()> {
+fn show(args: &Args, seed: u64, violation: &Violation) {
     let plan = plan_of(args, seed);
     let (smallest, shown) = if args.no_shrink { (plan, violation.clone()) } else { shrink(&plan, violation) };
     println!("\nseed {seed} found: {violation}");
@@ -163,5 +163,4 @@ fn show(args: &Args, seed: u64, violation: &Violation) -> anyhow::Result<()> {
         "\nto see it again: cargo run --release -p sim --{planted} --seeds 1 --first-seed {seed} --steps {}",
         said(&numbers)
     );
-    Ok(())
 }

@@ -56,6 +56,9 @@ impl Seat for WorkerLoop {
 
 impl Runner {
     /// Takes the journal over, and begins.
+    ///
+    /// # Errors
+    /// When it does not come that far.
     pub fn start(
         world: &Arc<World>,
         id: ProcessId,
@@ -107,6 +110,9 @@ impl Runner {
     }
 
     /// Gives one of its actors a turn.
+    ///
+    /// # Errors
+    /// When it panics.
     pub fn turn(&mut self, actor: usize) -> Result<(), Panicked> {
         if actor < self.crew.workers() {
             self.handle.wake();
@@ -168,6 +174,9 @@ impl Sinks {
     }
 
     /// Steps the metric sink; says whether it has caught up.
+    ///
+    /// # Errors
+    /// When only an operator could help; other errors pass.
     pub fn step_metrics(&mut self) -> Result<bool, String> {
         let now = self.now();
         match self.metrics.step(now) {
@@ -180,6 +189,9 @@ impl Sinks {
     }
 
     /// Steps the cache sink; says whether it has caught up.
+    ///
+    /// # Errors
+    /// When only an operator could help; other errors pass.
     pub fn step_cache(&mut self) -> Result<bool, String> {
         let now = self.now();
         match self.cache.step(now) {

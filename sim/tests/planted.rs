@@ -43,6 +43,14 @@ fn every_planted_bug_is_found() {
             plant(Some(bug));
             let found = first_to_find();
             plant(None);
+            if let Some((seed, promise)) = &found {
+                let without = run(&Plan::of(*seed));
+                assert!(
+                    without.is_ok(),
+                    "seed {seed} breaks a promise without {}, too: {promise}",
+                    bug.name()
+                );
+            }
             (bug.name(), found)
         })
         .collect();

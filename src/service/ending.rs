@@ -15,9 +15,9 @@ use crate::config::show_span;
 use crate::exit::Exit;
 
 /// What a step may be late: it has to notice that its time is over. Beyond it the process ends by force.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_millis(1_500);
 
-/// Of the grace, so long may it take to say why; a log that nobody reads may take for ever.
+/// So long may it take to say why; a log that nobody reads may take for ever.
 const SAYING: Duration = Duration::from_millis(500);
 
 /// The steps of the end, in their order.
@@ -84,7 +84,7 @@ impl Ending {
         let watched = ending.clone();
         std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
             runtime.block_on(stop.cancelled());
-            let until = watched.until() + GRACE - SAYING;
+            let until = watched.end_of(Step::Closing) + GRACE;
             while Instant::now() < until {
                 std::thread::park_timeout(until.saturating_duration_since(Instant::now()));
             }
@@ -98,9 +98,9 @@ impl Ending {
         Self { deadline, told: Arc::default(), step }
     }
 
-    /// When it has to be over; from the first time that this is asked.
-    fn until(&self) -> Instant {
-        *self.told.get_or_init(Instant::now) + self.deadline
+    /// When it was told to end: the first time that this is asked.
+    fn told(&self) -> Instant {
+        *self.told.get_or_init(Instant::now)
     }
 
     /// Begins a step.
@@ -110,7 +110,7 @@ impl Ending {
 
     /// When a step has to be over.
     pub(super) fn end_of(&self, step: Step) -> Instant {
-        self.until() - self.deadline / 16 * step.left()
+        self.told() + self.deadline / 16 * (16 - step.left())
     }
 
     /// How much time a step has left.
@@ -151,8 +151,9 @@ mod tests {
             [Step::Intake, Step::Reading, Step::Committing, Step::Storing, Step::Answers, Step::Closing];
         let deadline = Duration::from_secs(16);
         let ending = Ending::new(deadline);
-        let until = ending.until();
-        assert_eq!(ending.until(), until, "it begins once");
+        let told = ending.told();
+        assert_eq!(ending.told(), told, "it begins once");
+        let until = told + deadline;
         let left = steps.map(|step| until.duration_since(ending.end_of(step)).as_secs());
         assert_eq!(left, [12, 5, 3, 2, 1, 0]);
         assert!(steps.is_sorted());

@@ -48,7 +48,7 @@ impl Log {
     }
 
     /// All of it; empty when nobody read it.
-    fn to_its_end(&mut self) -> String {
+    fn read_to_its_end(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
             reader.join().expect("the reader does not panic");
         }
@@ -129,7 +129,7 @@ impl Service {
         while !addresses.contains_key("sinks") {
             let mut line = String::new();
             if lines.read_line(&mut line).expect("output is text") == 0 {
-                let err = err.to_its_end();
+                let err = err.read_to_its_end();
                 panic!("it ended before it said its addresses:\n{said}{err}");
             }
             let mut words = line.split_whitespace();
@@ -186,7 +186,7 @@ impl Service {
         let status = wait_for("the service to end", || self.child.try_wait().expect("a child"));
         // What nobody reads is no text.
         let out = self.out.take().map(|reader| reader.join().expect("the reader does not panic"));
-        Ended { status, out: out.unwrap_or_default(), err: self.err.to_its_end() }
+        Ended { status, out: out.unwrap_or_default(), err: self.err.read_to_its_end() }
     }
 }
 

@@ -75,7 +75,7 @@ impl Faults {
     pub fn heal(&mut self) {
         let killed = std::mem::take(&mut self.killed);
         let (happened, short_reads) = (self.happened, self.short_reads);
-        *self = Self { killed, happened, short_reads, ..Self::default() };
+        *self = Self { short_reads, killed, happened, ..Self::default() };
     }
 }
 
