@@ -16,7 +16,7 @@ use tidegate_runner::clock::SystemClock;
 use tidegate_runner::run::DrainLimits;
 use tidegate_runner::status::Progress;
 use tidegate_runner::{
-    Clock, Entropy, Parts, Recovery, RunError, RunnerConfig, Running, Script, Topics, recover, start,
+    Accept, Clock, Entropy, Parts, Recovery, RunError, RunnerConfig, Running, Script, Topics, recover, start,
 };
 use tidegate_sinks::{CacheConfig, CacheSink, METRICS_FILE, OpenError, Sink, SqliteSeed, SqliteStore};
 
@@ -53,9 +53,13 @@ pub(crate) fn open_log(config: &Config, partitions: u32) -> Result<EmbeddedLog, 
 }
 
 /// Takes the journal over and says what a run starts from.
-pub(crate) fn recover_from(log: &EmbeddedLog, jobs: JobSettings) -> Result<Recovered, CommandError> {
+pub(crate) fn recover_from(
+    log: &EmbeddedLog,
+    jobs: JobSettings,
+    accept: Accept,
+) -> Result<Recovered, CommandError> {
     let mut journal = log.journal();
-    let recovery = recover(&mut journal, &jobs, &mut log.reader(), &SystemClock, &mut SystemEntropy);
+    let recovery = recover(&mut journal, &jobs, accept, &mut log.reader(), &SystemClock, &mut SystemEntropy);
     Ok(Recovered { journal, jobs, recovery: recovery.map_err(run_error)? })
 }
 

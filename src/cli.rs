@@ -6,6 +6,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use tidegate_runner::Accept;
+
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::commands;
@@ -52,7 +54,10 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<
     }
     match &cli.command {
         Command::Demo(args) => commands::demo::run(args, &loaded.config, out),
-        Command::Up(_) => service::run(&loaded.config, out),
+        Command::Up(args) => {
+            let accept = Accept { changed_jobs: args.accept_changed_jobs };
+            service::run(&loaded.config, accept, out)
+        }
         Command::Import(args) => commands::import::run(args, &loaded.config, out),
         Command::Query(args) => commands::query::run(args, &loaded.config, out),
         Command::Ledger(args) => commands::ledger::run(args, &loaded.config, out),

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tidegate_cache::{Ask, CacheReader as _};
 use tidegate_model::{Ledger, names};
+use tidegate_runner::Accept;
 use tidegate_runner::clock::SystemClock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -78,7 +79,7 @@ pub(crate) fn run(demo: &DemoConfig, config: &Config, out: &mut dyn Write) -> Re
     let scratch = Scratch::create()?;
     let config = Config { data_dir: scratch.path().to_owned(), ..config.clone() };
     let stop = CancellationToken::new();
-    let service = Service::start(&config, stop.clone())?;
+    let service = Service::start(&config, Accept::default(), stop.clone())?;
     let mut out = Audience::new(out);
     let watched = watch(demo, &config, &service, &stop, &mut out);
     // Whatever was met on the way, the service ends in order; what ended the engine explains the rest.

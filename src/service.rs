@@ -27,7 +27,7 @@ use tidegate_cache::MemoryCache;
 use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog, Fill};
 use tidegate_model::Ledger;
 use tidegate_runner::run::DrainLimits;
-use tidegate_runner::{Script, Status};
+use tidegate_runner::{Accept, Script, Status};
 use tidegate_server::process;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +72,11 @@ pub(crate) struct Service {
 
 impl Service {
     /// Starts everything. It ends when `stop` is cancelled, or the process is told to end.
-    pub(crate) fn start(config: &Config, stop: CancellationToken) -> Result<Self, CommandError> {
+    pub(crate) fn start(
+        config: &Config,
+        accept: Accept,
+        stop: CancellationToken,
+    ) -> Result<Self, CommandError> {
         let descriptors = descriptors::raise_limit();
         tracing::debug!(?descriptors, "open files");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("http").build()?;
@@ -87,7 +91,7 @@ impl Service {
         let ending = Ending::watched(deadline, stop.clone(), runtime.handle().clone())?;
 
         let log = open(config)?;
-        let recovered = recover_from(&log, config.job_settings())?;
+        let recovered = recover_from(&log, config.job_settings(), accept)?;
         let mut registries = Registries::default();
         let freshness = Arc::new(Freshness::register(&mut registries.dataflow));
         log_metrics::register(&mut registries.ingest, &log.watch());
@@ -288,9 +292,9 @@ fn open(config: &Config) -> Result<EmbeddedLog, CommandError> {
 
 /// Runs a service until it is told to end: what `tidegate up` does. It does so whether or not anybody reads
 /// what it says.
-pub(crate) fn run(config: &Config, out: &mut dyn Write) -> Result<Exit, CommandError> {
+pub(crate) fn run(config: &Config, accept: Accept, out: &mut dyn Write) -> Result<Exit, CommandError> {
     let began = Instant::now();
-    let service = Service::start(config, CancellationToken::new())?;
+    let service = Service::start(config, accept, CancellationToken::new())?;
     let mut out = Audience::new(out);
     for line in service.addresses().lines() {
         writeln!(out, "{line}")?;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use common::http::{Answer, Client};
 use common::service::{SHORT, Service, up};
-use common::{Event, Seeded, now_ms, run, tidegate, wait_for};
+use common::{Event, Seeded, now_ms, query, run, tidegate, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -31,13 +31,6 @@ fn ledger(dir: &Path) -> Value {
 
 fn accepted(dir: &Path) -> u64 {
     ledger(dir)["EventAggregator"]["accepted"].as_u64().unwrap_or(0)
-}
-
-/// The rows that a query gives, as JSON objects.
-fn query(dir: &Path, sql: &str) -> Vec<Value> {
-    let ran = run(tidegate(dir).args(["query", sql, "--format", "json", "--data-dir", "data"]));
-    assert_eq!(ran.code, Some(0), "{sql}: {}", ran.err);
-    ran.out.lines().map(|line| serde_json::from_str(line).expect("a row is an object")).collect()
 }
 
 /// The windows of a route of the API, by their start.

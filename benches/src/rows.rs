@@ -79,6 +79,7 @@ fn commit(epoch: &EpochResult) -> Commit {
         close_to: epoch.close_to,
         partitions: epoch.partitions.clone(),
         ledger: epoch.ledger.clone(),
+        starts: [].into(),
         origin: None,
     };
     Commit { bindings: vec![binding], rows: epoch.rows.iter().map(row).collect() }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_model::planted::{Bug, is_planted};
-use tidegate_model::{Counts, EventTime, Ledger};
+use tidegate_model::{Counts, Epoch, EventTime, Ledger};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{ParallelizationContract, Pipeline};
 use timely::dataflow::operators::Capability;
@@ -83,6 +83,8 @@ impl Tally {
 
 /// A fold with the output that it owns.
 trait Hosted {
+    /// The first epoch that it takes part in.
+    fn first(&self) -> Epoch;
     fn rows(&mut self, batch: &Batch, close_before: EventTime);
     fn finish(&mut self, decided: &Decided, capability: &Capability<u64>) -> [Option<Report>; 2];
 }
@@ -93,6 +95,7 @@ type Output<F> =
 
 struct WithOutput<F: Fold> {
     fold: F,
+    first: Epoch,
     tally: Tally,
     changes: Vec<(F::Data, F::Diff)>,
     open: OpenReporter,
@@ -100,6 +103,10 @@ struct WithOutput<F: Fold> {
 }
 
 impl<F: Fold> Hosted for WithOutput<F> {
+    fn first(&self) -> Epoch {
+        self.first
+    }
+
     fn rows(&mut self, batch: &Batch, close_before: EventTime) {
         self.fold.rows(batch, close_before, &mut self.tally);
     }
@@ -156,15 +163,17 @@ impl<'s> HostBuilder<'s> {
         Self { builder, drain_batches, decided, folds: Vec::new() }
     }
 
-    /// Adds the fold of `job`.
+    /// Adds the fold of `job`, which takes part from epoch `first` on.
     pub fn fold<F: Fold>(
         &mut self,
         job: &'static str,
+        first: Epoch,
         fold: F,
     ) -> StreamVec<'s, u64, Change<F::Data, F::Diff>> {
         let (output, stream) = self.builder.new_output();
         self.folds.push(Box::new(WithOutput {
             fold,
+            first,
             tally: Tally::new(job),
             changes: Vec::new(),
             open: OpenReporter::new(job),
@@ -202,7 +211,7 @@ impl<'s> HostBuilder<'s> {
                     }
                     if let Some(batches) = stash.get_mut(&epoch) {
                         for batch in batches.drain(..) {
-                            for fold in &mut folds {
+                            for fold in folds.iter_mut().filter(|fold| fold.first().0 <= epoch) {
                                 fold.rows(&batch, close_before);
                             }
                         }
@@ -216,6 +225,7 @@ impl<'s> HostBuilder<'s> {
                     let mut reports: Vec<_> = folds
                         .iter_mut()
                         .zip(&capabilities)
+                        .filter(|(fold, _)| fold.first().0 <= epoch)
                         .flat_map(|(fold, capability)| fold.finish(&decided, capability))
                         .flatten()
                         .collect();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tidegate_model::{Epoch, EventTime, Offset, PartitionId};
+use tidegate_model::{Epoch, EventTime, JobStart, Offset, PartitionId};
 use timely::dataflow::InputHandle;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::{Concatenate, Input};
@@ -36,6 +36,8 @@ pub struct GraphConfig {
     pub first: Epoch,
     /// Where reading starts; partitions that are not named start at 0.
     pub start: BTreeMap<PartitionId, Offset>,
+    /// The jobs that began, or began anew, after the deployment did.
+    pub starts: BTreeMap<String, JobStart>,
     /// Provisional rows an epoch, at most.
     pub provisional_rows_max: usize,
     /// No provisional rows while the frontier is further than this behind the clock.
@@ -137,6 +139,7 @@ pub fn build(worker: &mut Worker, config: &GraphConfig, throttle: Throttle, feed
             local: &mut local,
             decided,
             sessions: None,
+            starts: &config.starts,
             reports: vec![sourced.reports],
         };
         for job in &jobs {

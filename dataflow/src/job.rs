@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tidegate_model::binding::Definition;
 use tidegate_model::event::Fields;
 use tidegate_model::row::SessionMetrics;
-use tidegate_model::{EventTime, Schema};
+use tidegate_model::{EventTime, JobStart, Schema};
 use timely::dataflow::{Scope, StreamVec};
 
 use crate::batch::Batch;
@@ -62,8 +62,17 @@ pub struct Building<'a, 's> {
     pub decided: StreamVec<'s, u64, Decided>,
     /// The changes of session rows, once `SessionTracker` is built.
     pub sessions: Option<StreamVec<'s, u64, Change<Rc<SessionMetrics>>>>,
+    /// The jobs that began, or began anew, after the deployment did.
+    pub starts: &'a BTreeMap<String, JobStart>,
     /// Reports of rows.
     pub reports: Vec<StreamVec<'s, u64, Report>>,
+}
+
+impl Building<'_, '_> {
+    /// When `job` began.
+    pub fn start_of(&self, job: &str) -> JobStart {
+        self.starts.get(job).copied().unwrap_or(JobStart::ORIGIN)
+    }
 }
 
 /// Every job there is, in the order in which they are built: a derived one after what it derives from.

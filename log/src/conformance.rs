@@ -99,6 +99,7 @@ pub fn binding(epoch: u64, generation: Generation) -> Binding {
         close_to: EventTime::MIN,
         partitions: [].into(),
         ledger: tidegate_model::Ledger::default(),
+        starts: [].into(),
         origin: None,
     }
 }

@@ -35,6 +35,9 @@ pub struct Binding {
     pub partitions: BTreeMap<PartitionId, PartitionState>,
     /// Totals since the deployment began, this epoch included.
     pub ledger: Ledger,
+    /// The jobs that began, or began anew, after the deployment did.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub starts: BTreeMap<String, JobStart>,
     /// In the first binding of a deployment only: how it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -69,6 +72,21 @@ pub struct PartitionState {
     /// The `now` of the epoch that brought the last record, or of the epoch that first saw the partition.
     #[serde(with = "millis")]
     pub active_at: EventTime,
+}
+
+/// When a job began: its first window is the first one that begins after everything that had been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobStart {
+    /// The first epoch that it takes part in.
+    pub epoch: Epoch,
+    /// Its windows begin after this; events of windows that do not are none of its business.
+    #[serde(with = "millis")]
+    pub after: EventTime,
+}
+
+impl JobStart {
+    /// The start of a job that was there from the beginning.
+    pub const ORIGIN: Self = Self { epoch: Epoch(0), after: EventTime::MIN };
 }
 
 /// What decides the rows of a job. Two definitions are the same when their settings are.

@@ -15,7 +15,7 @@ pub mod row;
 pub mod time;
 pub mod window;
 
-pub use binding::{AsOf, Binding, PartitionState};
+pub use binding::{AsOf, Binding, JobStart, PartitionState};
 pub use device::DeviceCategory;
 pub use event::Event;
 pub use ids::{Epoch, Generation, Offset, PartitionId};

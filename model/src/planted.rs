@@ -31,11 +31,13 @@ pub enum Bug {
     EpochsMixed,
     /// The watermark of a partition without a record does not hold the frontier.
     EmptyPartitionIgnored,
+    /// A job that begins anew begins at the frontier, although more than that was read.
+    StartsAtFrontier,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::RowsBeforeBinding,
         Self::FrontierRecomputed,
         Self::JudgedInArrivalOrder,
@@ -48,6 +50,7 @@ impl Bug {
         Self::LedgerForgotten,
         Self::EpochsMixed,
         Self::EmptyPartitionIgnored,
+        Self::StartsAtFrontier,
     ];
 
     /// Its name on a command line.
@@ -65,6 +68,7 @@ impl Bug {
             Self::LedgerForgotten => "ledger-forgotten",
             Self::EpochsMixed => "epochs-mixed",
             Self::EmptyPartitionIgnored => "empty-partition-ignored",
+            Self::StartsAtFrontier => "starts-at-frontier",
         }
     }
 }

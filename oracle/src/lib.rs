@@ -82,6 +82,31 @@ impl Oracle {
         }
     }
 
+    /// From the next epoch on `job` is another one, under these settings: its windows begin after `after`, and
+    /// what it had open is given up.
+    pub fn begin_anew(&mut self, job: &str, jobs: &JobSettings, after: EventTime) {
+        self.future_tolerance_ms = jobs.future_tolerance_ms;
+        match job {
+            names::EVENT_AGGREGATOR => {
+                self.event_aggregator = windows::event_aggregator(jobs);
+                self.event_aggregator.after = after;
+            }
+            names::PERFORMANCE_TRACKER => {
+                self.performance_tracker = windows::performance_tracker(jobs);
+                self.performance_tracker.after = after;
+            }
+            names::SESSION_TRACKER => {
+                self.session_tracker = SessionTracker::new(jobs);
+                self.session_tracker.after = after;
+            }
+            names::SESSION_OVERVIEW => {
+                self.session_overview = SessionOverview::new(jobs);
+                self.session_overview.after = after;
+            }
+            other => panic!("there is no job {other:?}"),
+        }
+    }
+
     /// What the next epoch must bring.
     ///
     /// # Panics

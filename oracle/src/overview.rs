@@ -16,6 +16,8 @@ pub(super) struct SessionOverview {
     final_after_ms: i64,
     /// A row of a session changes no later than so long after the end of its window.
     horizon_ms: i64,
+    /// Its windows begin after this.
+    pub(super) after: EventTime,
     sessions: Vec<SessionMetrics>,
     table: BTreeMap<(Window, String), OutRow>,
 }
@@ -34,6 +36,7 @@ impl SessionOverview {
             windows: Tumbling::new(jobs.session_window_ms),
             final_after_ms,
             horizon_ms,
+            after: EventTime::MIN,
             sessions: Vec::new(),
             table: BTreeMap::new(),
         }
@@ -46,8 +49,11 @@ impl SessionOverview {
         retracted: &[SessionMetrics],
         emitted: &[SessionMetrics],
     ) -> Vec<OutRow> {
+        let is_ours = |row: &&SessionMetrics| self.windows.window_of(row.end_time).start > self.after;
+        let retracted: Vec<_> = retracted.iter().filter(is_ours).collect();
+        let emitted: Vec<_> = emitted.iter().filter(is_ours).collect();
         // This oracle frees nothing. That a system may do so at the horizon is shown here.
-        for row in retracted.iter().chain(emitted) {
+        for row in retracted.iter().chain(&emitted) {
             let end = self.windows.window_of(row.end_time).end;
             assert!(end.plus_ms(self.horizon_ms) > before, "{row:?} changes beyond the horizon of {before}");
         }
@@ -55,7 +61,7 @@ impl SessionOverview {
             let at = self.sessions.iter().position(|session| session == row);
             self.sessions.swap_remove(at.expect("only a row that was written is retracted"));
         }
-        self.sessions.extend(emitted.iter().cloned());
+        self.sessions.extend(emitted.into_iter().cloned());
 
         let mut groups: BTreeMap<(Window, String), Vec<&SessionMetrics>> = BTreeMap::new();
         for session in &self.sessions {

@@ -25,6 +25,8 @@ pub(super) struct SessionTracker {
     gap_ms: i64,
     lateness_ms: i64,
     session_end: SessionEnd,
+    /// Sessions are made of events after this.
+    pub(super) after: EventTime,
     sessions: BTreeMap<Key, Vec<Session>>,
 }
 
@@ -92,6 +94,7 @@ impl SessionTracker {
             gap_ms: jobs.session_gap_ms,
             lateness_ms: jobs.allowed_lateness_ms,
             session_end: jobs.session_end,
+            after: EventTime::MIN,
             sessions: BTreeMap::new(),
         }
     }
@@ -105,7 +108,7 @@ impl SessionTracker {
         let mut output = Output::default();
         let mut arrived: BTreeMap<Key, Vec<&TestRecord>> = BTreeMap::new();
         for &record in records {
-            if record.event_type == names::PAGE_VIEW {
+            if record.event_type == names::PAGE_VIEW && record.time > self.after {
                 let key = (record.session_id.clone(), record.user_id.clone());
                 arrived.entry(key).or_default().push(record);
             } else {

@@ -29,6 +29,8 @@ pub(super) struct Windowed {
     pub(super) name: &'static str,
     windows: Tumbling,
     lateness_ms: i64,
+    /// Its windows begin after this.
+    pub(super) after: EventTime,
     measure: Box<dyn Fn(&TestRecord) -> Measure>,
     row: fn(Window, &str, &[TestRecord]) -> OutRow,
     /// Every record that ever counted, by window and group.
@@ -54,6 +56,7 @@ impl Windowed {
         for &record in records {
             let window = self.windows.window_of(record.time);
             let verdict = match (self.measure)(record) {
+                _ if window.start <= self.after => Verdict::Filtered,
                 Measure::Filtered => Verdict::Filtered,
                 Measure::Rejected => Verdict::Rejected,
                 Measure::In(_) if window.end.plus_ms(self.lateness_ms) <= before => Verdict::Expired,
@@ -90,6 +93,7 @@ pub(super) fn event_aggregator(jobs: &JobSettings) -> Windowed {
         name: names::EVENT_AGGREGATOR,
         windows: Tumbling::new(jobs.event_window_ms),
         lateness_ms: jobs.allowed_lateness_ms,
+        after: EventTime::MIN,
         measure: Box::new(move |record| {
             if allowed.contains(&record.event_type) {
                 Measure::In(record.event_type.clone())
@@ -117,6 +121,7 @@ pub(super) fn performance_tracker(jobs: &JobSettings) -> Windowed {
         name: names::PERFORMANCE_TRACKER,
         windows: Tumbling::new(jobs.performance_window_ms),
         lateness_ms: jobs.allowed_lateness_ms,
+        after: EventTime::MIN,
         measure: Box::new(|record| match record.load_time {
             Some(load_time) if record.event_type == names::PAGE_VIEW => {
                 if (0..=LOAD_TIME_MAX).contains(&load_time) {

@@ -13,7 +13,7 @@ use tidegate_dataflow::settings::JobSettings;
 use tidegate_log::{Commit, CommitError, EventReader, Journal, ReadError, RowRecord};
 use tidegate_model::binding::{BINDING_VERSION, Definition, Origin};
 use tidegate_model::planted::{Bug, is_planted};
-use tidegate_model::{Binding, Epoch, Generation, Ledger, Op};
+use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Op};
 
 use crate::config::Topics;
 use crate::observer::EpochFacts;
@@ -71,6 +71,7 @@ pub struct Committer<J, R> {
     jobs_by_table: BTreeMap<&'static str, &'static str>,
     generation: Generation,
     definitions: BTreeMap<String, Definition>,
+    starts: BTreeMap<String, JobStart>,
     origin: Option<Origin>,
     ledger: Ledger,
     waiting: VecDeque<EpochResult>,
@@ -90,6 +91,7 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
             jobs_by_table: job::all(jobs).iter().map(|job| (job.schema().table, job.name())).collect(),
             generation: recovery.generation,
             definitions: recovery.definitions.clone(),
+            starts: recovery.starts.clone(),
             origin: recovery.origin,
             ledger: recovery.ledger.clone(),
             waiting: VecDeque::new(),
@@ -199,6 +201,7 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
             close_to: result.close_to,
             partitions: result.partitions,
             ledger: self.ledger.clone(),
+            starts: self.starts.clone(),
             origin: self.origin.take(),
         });
     }

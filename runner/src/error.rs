@@ -17,8 +17,8 @@ pub enum RunError {
     /// The settings of a job are not those that its rows were made with.
     #[error(
         "job {job} was run with {setting} = {journaled}, and is now configured with {configured}: its \
-         rows would not be those of the windows that are open; set it back, or start with an empty data \
-         directory"
+         rows would not be those of the windows that are open; set it back, or have it begin \
+         anew with the first window after everything read so far: tidegate up --accept-changed-jobs"
     )]
     DefinitionChanged {
         /// The job.

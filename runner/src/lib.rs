@@ -22,6 +22,6 @@ pub use config::{RunnerConfig, Topics};
 pub use error::RunError;
 pub use observer::{CommitFacts, EpochFacts, Observer};
 pub use pace::{Cut, Cuts, Script, Stop};
-pub use recovery::{Recovery, recover};
+pub use recovery::{Accept, Recovery, recover};
 pub use run::{Assembled, DrainLimits, Drained, Parts, Running, assemble, start};
 pub use status::Status;

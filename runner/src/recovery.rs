@@ -3,6 +3,7 @@
 //! Bindings are shown to [`recover`] one by one, and of each it keeps what the replay needs: a deployment
 //! has one for every tick in which something happened.
 
+mod definitions;
 mod epochs;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use tidegate_dataflow::settings::JobSettings;
 use tidegate_log::{EventReader, Journal, Recovered};
 use tidegate_model::binding::{Definition, Origin};
 use tidegate_model::planted::{Bug, is_planted};
-use tidegate_model::{Binding, Epoch, Generation, Ledger, Offset};
+use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Offset};
 
 pub use self::epochs::{ReplayEpoch, ReplayEpochs};
 
@@ -29,6 +30,8 @@ pub struct Recovery {
     pub generation: Generation,
     /// The definitions of the jobs.
     pub definitions: BTreeMap<String, Definition>,
+    /// The jobs that began, or begin anew, after the deployment did.
+    pub starts: BTreeMap<String, JobStart>,
     /// The deployment's hash key.
     pub hash_key: HashKey,
     /// Given when this run begins the deployment, and then journaled in its first binding.
@@ -45,6 +48,13 @@ pub struct Recovery {
     pub replay_events: u64,
 }
 
+/// What a start goes on in spite of, because somebody said so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accept {
+    /// Jobs whose definition changed begin anew (`--accept-changed-jobs`).
+    pub changed_jobs: bool,
+}
+
 /// Takes the journal over, and makes a recovery out of what it holds.
 ///
 /// # Errors
@@ -53,6 +63,7 @@ pub struct Recovery {
 pub fn recover(
     journal: &mut dyn Journal,
     settings: &JobSettings,
+    accept: Accept,
     log: &mut dyn EventReader,
     clock: &dyn Clock,
     entropy: &mut dyn Entropy,
@@ -64,6 +75,7 @@ pub fn recover(
         return Ok(Recovery {
             generation,
             definitions,
+            starts: BTreeMap::new(),
             hash_key: HashKey(hash_key.0, hash_key.1),
             origin: Some(Origin { hash_key }),
             replay: ReplayEpochs::default(),
@@ -75,12 +87,13 @@ pub fn recover(
         });
     };
     // What can be told by the last binding is told before all of them are read.
-    check_definitions(&last.definitions, &definitions)?;
+    let starts = definitions::starts(&last, &definitions, settings, accept)?;
     check_events(&last, log)?;
     let (origin, replay) = read_bindings(journal, last.epoch)?;
     Ok(Recovery {
         generation,
         definitions,
+        starts,
         hash_key: HashKey(origin.hash_key.0, origin.hash_key.1),
         origin: None,
         replay,
@@ -137,27 +150,6 @@ fn contradiction_of(before: &ReplayEpoch, after: &ReplayEpoch) -> Option<String>
         "epoch {} has partition {missing}, and epoch {}, after it, has not",
         before.epoch, after.epoch
     ))
-}
-
-fn check_definitions(
-    journaled: &BTreeMap<String, Definition>,
-    configured: &BTreeMap<String, Definition>,
-) -> Result<(), RunError> {
-    for (job, definition) in configured {
-        let Some(before) = journaled.get(job) else { continue };
-        for (setting, value) in &definition.settings {
-            let before = before.settings.get(setting);
-            if before != Some(value) {
-                return Err(RunError::DefinitionChanged {
-                    job: job.clone(),
-                    setting: setting.clone(),
-                    journaled: before.cloned().unwrap_or_else(|| "nothing".to_owned()),
-                    configured: value.clone(),
-                });
-            }
-        }
-    }
-    Ok(())
 }
 
 fn check_events(last: &Binding, log: &mut dyn EventReader) -> Result<(), RunError> {

@@ -21,7 +21,7 @@ const UNDER_WAY_MAX: usize = 16;
 
 /// Checks everything.
 pub(crate) fn all(plan: &Plan, state: &State) -> Result<(), Violation> {
-    oracle::rows_are_those_of_the_oracle(plan, state)?;
+    oracle::rows_are_those_of_the_oracle(state)?;
     time::the_frontier_waits_for_who_is_not_idle(plan, state)?;
     everything_is_accounted_for(state)?;
     replay::an_undisturbed_run_makes_the_same_rows(plan, state)?;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rand::{Rng, RngExt as _};
+use tidegate_dataflow::settings::JobSettings;
 use tidegate_model::{EventTime, PartitionId};
 
 use crate::check;
@@ -89,6 +90,7 @@ struct Director<'p> {
     /// Processes that were paused when another one took over, and may have woken up.
     zombies: Vec<Runner>,
     sinks: Option<Sinks>,
+    jobs: JobSettings,
     workers: usize,
     sink_rows_max: usize,
     processes: u32,
@@ -107,6 +109,7 @@ impl<'p> Director<'p> {
             runner: None,
             zombies: Vec::new(),
             sinks: None,
+            jobs: plan.setup.jobs.clone(),
             workers: plan.setup.workers,
             sink_rows_max: plan.setup.sink_rows_max,
             processes: 0,
@@ -147,6 +150,10 @@ impl<'p> Director<'p> {
                 }
             }
             Step::Wake => self.zombies.iter_mut().for_each(|zombie| zombie.paused = false),
+            Step::ChangeJobs(change) => {
+                self.runner = None;
+                change.apply(&mut self.jobs);
+            }
             Step::KillSinks { rows_max } => {
                 self.sinks = None;
                 self.sink_rows_max = *rows_max;
@@ -202,6 +209,7 @@ impl<'p> Director<'p> {
             | Step::Stop { .. }
             | Step::TakeOver { .. }
             | Step::Wake
+            | Step::ChangeJobs(_)
             | Step::KillSinks { .. } => unreachable!("the steps that touch processes come before"),
         }
     }
@@ -230,7 +238,7 @@ impl<'p> Director<'p> {
         self.start_sinks();
         if self.runner.is_none() {
             let id = self.next_process();
-            match Runner::start(&self.world, id, &self.plan.setup, self.workers) {
+            match Runner::start(&self.world, id, &self.plan.setup, &self.jobs, self.workers) {
                 Ok(runner) => {
                     self.runners += 1;
                     self.runner = Some(runner);

@@ -10,6 +10,7 @@ mod setup;
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
+use tidegate_dataflow::settings::JobSettings;
 
 pub use self::send::Send;
 pub use self::setup::Setup;
@@ -79,6 +80,8 @@ pub enum Step {
         /// Rows a step.
         rows_max: usize,
     },
+    /// The process that runs the dataflow is killed, and the next one has other settings of its jobs.
+    ChangeJobs(JobChange),
     /// Nobody can look at a partition's end, or everybody again.
     Blind {
         /// The partition.
@@ -108,6 +111,31 @@ pub enum Step {
     BackUpCache,
     /// The cache is restored from the state that was kept, or loses everything when there is none.
     RestoreCache,
+}
+
+/// Another setting of jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobChange {
+    /// The size of the windows of `event_metrics`.
+    EventWindow(i64),
+    /// The size of the windows of `session_window_metrics`.
+    SessionWindow(i64),
+    /// The gap of sessions.
+    SessionGap(i64),
+    /// The allowed lateness of every job.
+    Lateness(i64),
+}
+
+impl JobChange {
+    /// Makes the change.
+    pub fn apply(self, jobs: &mut JobSettings) {
+        match self {
+            Self::EventWindow(ms) => jobs.event_window_ms = ms,
+            Self::SessionWindow(ms) => jobs.session_window_ms = ms,
+            Self::SessionGap(ms) => jobs.session_gap_ms = ms,
+            Self::Lateness(ms) => jobs.allowed_lateness_ms = ms,
+        }
+    }
 }
 
 impl Plan {

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
+use tidegate_dataflow::settings::JobSettings;
 use tidegate_log::journal::JournalError;
 use tidegate_log::{CommitError, ReadError};
 use tidegate_model::EventTime;
 use tidegate_runner::observer::CommitFacts;
 use tidegate_runner::run::{Committed, Committing, Handle, WorkerLoop, WorkerPart};
-use tidegate_runner::{Assembled, Parts, RunError, RunnerConfig, Script, assemble, recover};
+use tidegate_runner::{Accept, Assembled, Parts, RunError, RunnerConfig, Script, assemble, recover};
 use tidegate_sinks::{CacheConfig, CacheSink, CacheSinkError, Sink, SinkError};
 use timely::worker::Worker;
 
@@ -63,19 +64,22 @@ impl Runner {
         world: &Arc<World>,
         id: ProcessId,
         setup: &Setup,
+        jobs: &JobSettings,
         workers: usize,
     ) -> Result<Self, StartError> {
         let mut journal = SimJournal::new(Arc::clone(world), id);
         let clock = SimClock(Arc::clone(world));
         let mut reader = SimEvents::new(world);
+        let accept = Accept { changed_jobs: true };
         let recovery =
-            recover(&mut journal, &setup.jobs, &mut reader, &clock, &mut SimEntropy).map_err(|error| {
+            recover(&mut journal, jobs, accept, &mut reader, &clock, &mut SimEntropy).map_err(|error| {
                 match error {
                     RunError::Journal(JournalError::Storage { .. })
                     | RunError::Read(ReadError::Storage { .. }) => StartError::Again,
                     error => StartError::Wrong(format!("process {} does not start: {}", id.0, chain(&error))),
                 }
             })?;
+        world.lock().jobs.insert(recovery.generation, jobs.clone());
         let looked_at = Arc::clone(world);
         let look = move |commit: &CommitFacts<'_>| {
             let mut state = looked_at.lock();
@@ -84,7 +88,7 @@ impl Runner {
         let Assembled { workers, committing, handle, failures } = assemble(Parts {
             config: RunnerConfig {
                 workers,
-                jobs: setup.jobs.clone(),
+                jobs: jobs.clone(),
                 time: setup.time,
                 tick_ms: setup.tick_ms,
                 // The clock jumps, and some actors hardly get a turn.

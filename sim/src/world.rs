@@ -10,14 +10,16 @@ pub mod journal;
 pub mod rows;
 pub mod store;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use tidegate_cache::{CacheReader as _, MemoryCache};
+use tidegate_dataflow::settings::JobSettings;
 use tidegate_log::conformance::block_on;
 use tidegate_log::event::Wake;
-use tidegate_model::{AsOf, Binding, EventTime};
+use tidegate_model::{AsOf, Binding, EventTime, Generation};
 use tidegate_runner::run::Handle;
 use tidegate_runner::{Clock, Entropy};
 
@@ -47,6 +49,8 @@ pub struct State {
     pub topics: Topics,
     /// The epochs topic.
     pub bindings: Vec<Binding>,
+    /// The settings of each generation.
+    pub jobs: BTreeMap<Generation, JobSettings>,
     /// The generation that may commit.
     pub generation: u64,
     /// The metric store.
@@ -96,6 +100,7 @@ impl World {
             events: (0..partitions).map(|_| EventPartition::default()).collect(),
             topics: Topics::default(),
             bindings: Vec::new(),
+            jobs: BTreeMap::new(),
             generation: 0,
             tables: Tables::default(),
             cache: cache::empty(),

@@ -52,6 +52,7 @@ impl Process {
             close_to,
             partitions: BTreeMap::new(),
             ledger: Ledger::default(),
+            starts: BTreeMap::new(),
             origin: None,
         };
         self.journal.commit(&Commit { bindings: vec![binding], rows }).expect("the commit succeeds");

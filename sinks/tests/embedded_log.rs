@@ -48,6 +48,7 @@ impl Process {
             close_to: NOW,
             partitions: BTreeMap::new(),
             ledger: Ledger::default(),
+            starts: BTreeMap::new(),
             origin: None,
         };
         let record = |topic: &str, op, value: Vec<u8>, headers| RowRecord {

@@ -171,6 +171,11 @@ pub struct UpArgs {
     /// Worker threads; the rows do not depend on it [default: 2]
     #[arg(long, value_name = "N")]
     workers: Option<String>,
+
+    /// Have jobs begin anew whose settings changed since the data directory was written: what they had open is given
+    /// up, their old rows stay, and their first window is the first one after everything read so far
+    #[arg(long)]
+    pub accept_changed_jobs: bool,
 }
 
 /// Where everything lies.

@@ -15,7 +15,7 @@ use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog, ImportState, Receipt
 use tidegate_log::{AppendError, EventAppender as _, EventReader as _, NewEvent};
 use tidegate_model::{EventTime, Ledger, Offset, PartitionId};
 use tidegate_runner::clock::SystemClock;
-use tidegate_runner::{Clock as _, Cut, Cuts, Recovery, Script};
+use tidegate_runner::{Accept, Clock as _, Cut, Cuts, Recovery, Script};
 
 use super::progress::Bar;
 use super::{Fingerprint, LineEvent, LineEvents};
@@ -80,7 +80,7 @@ impl Engine {
     ) -> Result<Self, CommandError> {
         let name = name_of(config, fingerprint);
         let log = open_beside_nothing(config, &name)?;
-        let recovered = recover_from(&log, config.import_job_settings())?;
+        let recovered = recover_from(&log, config.import_job_settings(), Accept::default())?;
         let recovery = &recovered.recovery;
         let state = log.import_state(&name).map_err(failure)?;
         if state != ImportState::Unfinished {

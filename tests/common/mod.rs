@@ -44,6 +44,14 @@ pub(crate) fn run(command: &mut Command) -> Ran {
 /// How long anything may take that is waited for.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// The rows that a query gives, as JSON objects.
+#[allow(dead_code, reason = "not every test binary looks into the tables")]
+pub(crate) fn query(dir: &Path, sql: &str) -> Vec<serde_json::Value> {
+    let ran = run(tidegate(dir).args(["query", sql, "--format", "json", "--data-dir", "data"]));
+    assert_eq!(ran.code, Some(0), "{sql}: {}", ran.err);
+    ran.out.lines().map(|line| serde_json::from_str(line).expect("a row is an object")).collect()
+}
+
 /// Looks again and again until `found` gives something; `what` is said when it never does.
 #[allow(dead_code, reason = "not every test binary waits")]
 pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {

@@ -121,6 +121,7 @@ pub fn drive(log: &Arc<MemoryLog>, workers: usize) -> Vec<EpochResult> {
         hash_key: HASH_KEY,
         first: Epoch(0),
         start: BTreeMap::new(),
+        starts: BTreeMap::new(),
         provisional_rows_max: 10_000,
         provisional_lag_max_ms: 60_000,
     };

@@ -66,7 +66,8 @@ impl Job for EventAggregator {
     }
 
     fn build(&self, graph: &mut Building<'_, '_>) {
-        let partials = graph.by_user.fold(self.name(), Partials::new(self));
+        let start = graph.start_of(self.name());
+        let partials = graph.by_user.fold(self.name(), start.epoch, Partials::new(self, start.after));
         graph.reports.push(summed_view(self.name(), partials, graph.decided.clone(), self));
     }
 }
@@ -122,15 +123,18 @@ struct Partials {
     windows: Tumbling,
     lateness_ms: i64,
     types: usize,
+    /// Windows begin after this.
+    after: EventTime,
     open: BTreeMap<EventTime, OpenWindow>,
 }
 
 impl Partials {
-    fn new(job: &EventAggregator) -> Self {
+    fn new(job: &EventAggregator, after: EventTime) -> Self {
         Self {
             windows: job.windows,
             lateness_ms: job.common.lateness_ms,
             types: job.types.len(),
+            after,
             open: BTreeMap::new(),
         }
     }
@@ -146,14 +150,15 @@ impl Fold for Partials {
         while let Some(first) = rows.peek() {
             let window = self.windows.window_of(first.time());
             let expired = window.end.plus_ms(self.lateness_ms) <= close_before;
-            let mut open = (!expired).then(|| {
+            let before_start = window.start <= self.after;
+            let mut open = (!expired && !before_start).then(|| {
                 self.open.entry(window.start).or_insert_with(|| OpenWindow {
                     types: (0..self.types).map(|_| Partial::default()).collect(),
                     touched: false,
                 })
             });
             while let Some(row) = rows.next_if(|row| window.start <= row.time() && row.time() < window.end) {
-                if row.event_type == TYPE_NOT_LISTED {
+                if row.event_type == TYPE_NOT_LISTED || before_start {
                     tally.counts.filtered += 1;
                 } else if let Some(open) = &mut open {
                     let partial = &mut open.types[usize::from(row.event_type)];

@@ -3,12 +3,15 @@
 //! A window over the ends of sessions is final when no session that ends in it can be open any more:
 //! a gap after the window's end.
 
+use std::rc::Rc;
+
 use tidegate_model::binding::Definition;
 use tidegate_model::event::Fields;
-use tidegate_model::row::SessionWindowMetrics;
+use tidegate_model::row::{SessionMetrics, SessionWindowMetrics};
 use tidegate_model::{DeviceCategory, EventTime, MetricRow, Schema, Tumbling, names};
-use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::vec::{Filter, Map};
 
+use crate::epochs::Change;
 use crate::job::{Building, Common, Job, definition};
 use crate::settings::{JobSettings, SessionEnd};
 use crate::view::{Windowed, summed_view};
@@ -81,7 +84,11 @@ impl Job for SessionOverview {
     fn build(&self, graph: &mut Building<'_, '_>) {
         let sessions = graph.sessions.clone().expect("SessionTracker is registered before this job");
         let windows = self.windows;
-        let changes = sessions.map(move |(session, epoch, diff)| {
+        let begun = graph.start_of(self.name());
+        let is_ours = move |(session, epoch, _): &Change<Rc<SessionMetrics>>| {
+            *epoch >= begun.epoch.0 && windows.window_of(session.end_time).start > begun.after
+        };
+        let changes = sessions.filter(is_ours).map(move |(session, epoch, diff)| {
             let start = windows.window_of(session.end_time).start.as_millis();
             let of = |value: u64| i64::try_from(value).expect("below 2^63") * diff as i64;
             let bounce = u64::from(session.page_count == 1);

@@ -58,7 +58,9 @@ impl Job for PerformanceTracker {
     }
 
     fn build(&self, graph: &mut Building<'_, '_>) {
-        let runs = graph.local.fold(self.name(), Combine { job: self.clone(), open: BTreeMap::new() });
+        let start = graph.start_of(self.name());
+        let combine = Combine { job: self.clone(), after: start.after, open: BTreeMap::new() };
+        let runs = graph.local.fold(self.name(), start.epoch, combine);
         let mut kept: BTreeMap<Key, Kept> = BTreeMap::new();
         let job = self.clone();
         let pact = Exchange::new(|((key, _), _, _): &Change<(Key, Run)>| key_hash(key));
@@ -142,6 +144,8 @@ impl Windowed for PerformanceTracker {
 /// Combines the load times that this worker read in an epoch.
 struct Combine {
     job: PerformanceTracker,
+    /// Windows begin after this.
+    after: EventTime,
     open: BTreeMap<Key, Vec<u32>>,
 }
 
@@ -162,11 +166,15 @@ impl Fold for Combine {
                 tally.counts.filtered += 1;
                 continue;
             };
+            let window = self.job.windows.window_of(row.time());
+            if window.start <= self.after {
+                tally.counts.filtered += 1;
+                continue;
+            }
             let LoadTime::Millis(load_time @ 0..=LOAD_TIME_MAX_MS) = load_time else {
                 tally.reject(row.position());
                 continue;
             };
-            let window = self.job.windows.window_of(row.time());
             if window.end.plus_ms(self.job.common.lateness_ms) <= close_before {
                 tally.expire(row.position());
                 continue;

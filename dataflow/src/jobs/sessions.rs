@@ -92,15 +92,17 @@ impl Job for SessionTracker {
     }
 
     fn build(&self, graph: &mut Building<'_, '_>) {
+        let start = graph.start_of(self.name());
         let fold = Tracked {
             job: self.clone(),
+            after: start.after,
             keys: HashedMap::default(),
             timers: BinaryHeap::new(),
             doubtful: Vec::new(),
             changes: Vec::new(),
             open: 0,
         };
-        let sessions = graph.by_user.fold(self.name(), fold);
+        let sessions = graph.by_user.fold(self.name(), start.epoch, fold);
         graph.sessions = Some(sessions.clone());
         let name = format!("{}: rows", self.name());
         let reports = per_epoch(&name, sessions, Pipeline, graph.decided.clone(), rows);
@@ -145,6 +147,8 @@ type Key = (u64, u64);
 /// The sessions of this worker's users.
 struct Tracked {
     job: SessionTracker,
+    /// Sessions are made of events after this.
+    after: EventTime,
     keys: HashedMap<Key, KeySessions>,
     /// When to look at a key again. A key's sessions may have grown since; then it is put back.
     timers: BinaryHeap<Reverse<(EventTime, Key)>>,
@@ -241,7 +245,7 @@ impl Fold for Tracked {
 
     fn rows(&mut self, batch: &Batch, close_before: EventTime, tally: &mut Tally) {
         for row in batch.rows() {
-            if row.page_view {
+            if row.page_view && row.time() > self.after {
                 self.page_view(batch, row, close_before, tally);
             } else {
                 tally.counts.filtered += 1;

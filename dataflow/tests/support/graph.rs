@@ -121,6 +121,7 @@ impl HandDriven {
             hash_key: HashKey(11, 7),
             first: Epoch(0),
             start: BTreeMap::new(),
+            starts: BTreeMap::new(),
             provisional_rows_max: 1_000,
             provisional_lag_max_ms: 60_000,
         };
@@ -269,6 +270,7 @@ impl System for HandDriven {
                 close_to: result.close_to,
                 partitions: result.partitions,
                 ledger: self.ledger.clone(),
+                starts: BTreeMap::new(),
                 origin: None,
             });
         }

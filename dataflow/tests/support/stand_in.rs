@@ -215,6 +215,7 @@ impl StandIn {
             close_to: next.close_to,
             partitions: next.partitions.clone(),
             ledger: output.ledger.clone(),
+            starts: BTreeMap::new(),
             origin: None,
         });
         self.bound = next;

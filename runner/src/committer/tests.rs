@@ -81,6 +81,7 @@ fn setting(answers: Vec<CommitError>) -> Setting {
     let recovery = Recovery {
         generation: Generation(3),
         definitions: BTreeMap::new(),
+        starts: BTreeMap::new(),
         hash_key: HashKey(1, 2),
         origin: Some(Origin { hash_key: (1, 2) }),
         replay: ReplayEpochs::default(),

@@ -27,6 +27,7 @@ fn recovery(replay: Vec<ReplayEpoch>, next: u64) -> Recovery {
     Recovery {
         generation: Generation(1),
         definitions: BTreeMap::new(),
+        starts: BTreeMap::new(),
         hash_key: HashKey(0, 0),
         origin: None,
         replay: replay.into_iter().collect(),

@@ -5,7 +5,7 @@ use std::ops::Range;
 use tidegate_log::event::Wake;
 use tidegate_log::journal::JournalError;
 use tidegate_log::{Commit, CommitError, ReadError, RecordRef};
-use tidegate_model::{EventTime, PartitionId, PartitionState};
+use tidegate_model::{EventTime, JobStart, PartitionId, PartitionState};
 
 use super::*;
 
@@ -65,6 +65,7 @@ fn binding(epoch: u64, end: u64, close_to: i64) -> Binding {
         close_to: EventTime::from_millis(close_to),
         partitions: BTreeMap::from([(PartitionId(0), state)]),
         ledger: Ledger::default(),
+        starts: BTreeMap::new(),
         origin: None,
     }
 }
@@ -99,7 +100,7 @@ impl Journal for Bound {
 fn start(bindings: Vec<Binding>, settings: &JobSettings, log: Range<u64>) -> Result<Recovery, RunError> {
     let mut journal = Bound(bindings);
     let mut log = Bounds(Offset(log.start)..Offset(log.end));
-    recover(&mut journal, settings, &mut log, &Noon, &mut Sevens)
+    recover(&mut journal, settings, Accept::default(), &mut log, &Noon, &mut Sevens)
 }
 
 /// What a new deployment starts from.
@@ -130,6 +131,48 @@ fn a_restart_goes_on_where_the_journal_ends() {
     }
     assert_eq!(replay.len(), 2);
     assert_eq!(recovery.replay_events, 9);
+}
+
+/// The same start, with changed jobs accepted.
+fn accepted(bindings: Vec<Binding>, settings: &JobSettings) -> Recovery {
+    let mut log = Bounds(Offset(0)..Offset(20));
+    let accept = Accept { changed_jobs: true };
+    let recovery = recover(&mut Bound(bindings), settings, accept, &mut log, &Noon, &mut Sevens);
+    recovery.expect("what changed is accepted")
+}
+
+#[test]
+fn an_accepted_job_begins_anew_after_everything_read() {
+    let settings = JobSettings { event_window_ms: 1_000, ..JobSettings::default() };
+    let recovery = accepted(journal(), &settings);
+    // The largest time read is 10 s beyond the frontier, and an event may be a minute ahead of that.
+    let start = JobStart { epoch: Epoch(13), after: EventTime::from_millis(200 + 10_000 + 60_000) };
+    assert_eq!(recovery.starts, BTreeMap::from([("EventAggregator".to_owned(), start)]));
+    assert_eq!(recovery.definitions, job::definitions(&settings));
+}
+
+#[test]
+fn a_start_is_remembered_until_the_job_changes_again() {
+    let settings = JobSettings { event_window_ms: 1_000, ..JobSettings::default() };
+    let old = JobStart { epoch: Epoch(11), after: EventTime::from_millis(150) };
+    let mut bindings = journal();
+    let last = bindings.last_mut().expect("there are two");
+    last.definitions = job::definitions(&settings);
+    last.starts = BTreeMap::from([("EventAggregator".to_owned(), old)]);
+    let same = start(bindings.clone(), &settings, 0..20).expect("nothing changed since");
+    assert_eq!(same.starts["EventAggregator"], old);
+    let again = JobSettings { event_window_ms: 2_000, ..JobSettings::default() };
+    start(bindings.clone(), &again, 0..20).expect_err("it changed again");
+    assert_eq!(accepted(bindings, &again).starts["EventAggregator"].epoch, Epoch(13));
+}
+
+#[test]
+fn a_job_that_was_not_there_begins_without_being_asked() {
+    let mut bindings = journal();
+    bindings.last_mut().expect("there are two").definitions.remove("SessionOverview");
+    let recovery = start(bindings, &JobSettings::default(), 0..20).expect("a new job contradicts nothing");
+    let jobs: Vec<_> = recovery.starts.keys().collect();
+    assert_eq!(jobs, ["SessionOverview"]);
 }
 
 #[test]

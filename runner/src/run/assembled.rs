@@ -70,7 +70,7 @@ where
     let failures = Failures { sender, control: Arc::clone(&control) };
     let (results, complete) = mpsc::channel();
     let committer = Committer::new(journal, open_reader(), config.topics.clone(), &config.jobs, &recovery);
-    let hash_key = recovery.hash_key;
+    let (hash_key, starts) = (recovery.hash_key, recovery.starts.clone());
     let replayed_to = recovery.replay.last().map_or(Epoch(0), |bound| bound.epoch);
     let pace = Pace::new(recovery, script, config.tick_ms, config.uncommitted_epochs_max);
     let graph = GraphConfig {
@@ -79,6 +79,7 @@ where
         hash_key,
         first: pace.first(),
         start: BTreeMap::new(),
+        starts,
         provisional_rows_max: config.provisional_rows_max,
         provisional_lag_max_ms: config.provisional_lag_max_ms,
     };

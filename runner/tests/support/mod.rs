@@ -17,7 +17,9 @@ use tidegate_log::embedded::{EmbeddedLog, Options};
 use tidegate_log::{EventAppender as _, NewEvent, RowReader as _};
 use tidegate_model::{EventTime, Offset, PartitionId};
 use tidegate_runner::observer::{CommitFacts, EpochFacts};
-use tidegate_runner::{Clock, Entropy, Observer, Parts, RunnerConfig, Running, Script, recover, start};
+use tidegate_runner::{
+    Accept, Clock, Entropy, Observer, Parts, RunnerConfig, Running, Script, recover, start,
+};
 
 use self::faults::{Faults, FaultyJournal, FaultyReader};
 
@@ -77,7 +79,8 @@ pub fn open_with(dir: &Path, workers: usize, clock_ms: i64, script: Script, faul
     let log = EmbeddedLog::open_with(dir, options, files, Arc::new(move || log_clock.now())).expect("opens");
     let mut journal = log.journal();
     let jobs = JobSettings { session_gap_ms: 30_000, ..JobSettings::default() };
-    let recovery = recover(&mut journal, &jobs, &mut log.reader(), &clock, &mut Fixed).expect("recovers");
+    let recovery = recover(&mut journal, &jobs, Accept::default(), &mut log.reader(), &clock, &mut Fixed)
+        .expect("recovers");
     let told = Told::default();
     let parts = Parts {
         // The hand moves the clock faster than any worker works.

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use tidegate_log::RowRecord;
-use tidegate_model::{Binding, Epoch, Offset, PartitionId, Schema, names};
+use tidegate_model::{Binding, Epoch, JobStart, Offset, PartitionId, Schema, names};
 use tidegate_oracle::record::{Dropped, OutRow, Reason, complete};
 use tidegate_oracle::{Oracle, OracleEpoch};
 
 use crate::director::{Violation, violated};
-use crate::plan::Plan;
 use crate::world::State;
 
 const PROMISE: &str = "rows, drops and ledger of every epoch are those of the oracle";
@@ -70,12 +69,19 @@ pub(super) fn epoch_of(state: &State, before: Option<&Binding>, binding: &Bindin
     OracleEpoch { epoch: binding.epoch, close_to: binding.close_to, records }
 }
 
-pub(super) fn rows_are_those_of_the_oracle(plan: &Plan, state: &State) -> Result<(), Violation> {
-    let jobs = &plan.setup.jobs;
+pub(super) fn rows_are_those_of_the_oracle(state: &State) -> Result<(), Violation> {
+    let Some(first) = state.bindings.first() else { return Ok(()) };
+    let jobs = &state.jobs[&first.generation];
     let mut oracle = Oracle::new(jobs, jobs.future_tolerance_ms);
     let mut committed = committed(state);
-    let mut before = None;
+    let mut before: Option<&Binding> = None;
     for binding in &state.bindings {
+        for (job, start) in &binding.starts {
+            if before.is_none_or(|before| before.starts.get(job) != Some(start)) {
+                windows_begin_after_everything_read(state, before, job, *start)?;
+                oracle.begin_anew(job, &state.jobs[&binding.generation], start.after);
+            }
+        }
         let expected = oracle.epoch(&epoch_of(state, before, binding));
         let actual = committed.remove(&binding.epoch).unwrap_or_default();
         let place = format!("epoch {}, generation {}", binding.epoch, binding.generation);
@@ -93,6 +99,27 @@ pub(super) fn rows_are_those_of_the_oracle(plan: &Plan, state: &State) -> Result
         }
         None => Ok(()),
     }
+}
+
+/// A job that begins anew knows nothing of what was read before, so no window of its may need it.
+fn windows_begin_after_everything_read(
+    state: &State,
+    before: Option<&Binding>,
+    job: &str,
+    start: JobStart,
+) -> Result<(), Violation> {
+    let Some(before) = before else { return Ok(()) };
+    let tolerance_ms = state.jobs[&before.generation].future_tolerance_ms;
+    for (partition, bound) in &before.partitions {
+        let read = state.records(*partition, Offset::ZERO..bound.end);
+        let counts = read
+            .filter(|record| !record.undecodable && record.time <= record.append_time.plus_ms(tolerance_ms));
+        if let Some(record) = counts.into_iter().find(|record| record.time > start.after) {
+            let seen = format!("{job} begins after {}, and {record:?} had been read", start.after);
+            return violated("a job that begins anew has whole windows", seen);
+        }
+    }
+    Ok(())
 }
 
 /// Compares two sorted lists, and names what one has and the other has not.

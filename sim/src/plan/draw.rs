@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt as _};
 
 use super::setup::{Setup, WORKERS, one};
-use super::{Step, send};
+use super::{JobChange, Step, send};
 use crate::world::faults::{Armed, Effect, Site};
 
 /// The steps of a plan, in order.
@@ -36,7 +36,9 @@ fn step(rng: &mut impl Rng, setup: &Setup, calm: bool) -> Step {
         72..75 => Step::Kill { workers: one(rng, &WORKERS) },
         75 => Step::Stop { drain: rng.random(), workers: one(rng, &WORKERS) },
         76 => Step::TakeOver { workers: one(rng, &WORKERS) },
-        77..79 => Step::Wake,
+        77 => Step::Wake,
+        78 if rng.random_ratio(1, 3) => Step::ChangeJobs(change(rng)),
+        78 => Step::Wake,
         79 => Step::KillSinks { rows_max: rng.random_range(1..50) },
         80..83 => Step::Blind { partition, on: rng.random_ratio(1, 3) },
         83..85 => Step::Unreadable { partition, on: rng.random_ratio(1, 3) },
@@ -45,6 +47,15 @@ fn step(rng: &mut impl Rng, setup: &Setup, calm: bool) -> Step {
         87 => Step::RetainRows,
         88 => Step::BackUpCache,
         _ => Step::RestoreCache,
+    }
+}
+
+fn change(rng: &mut impl Rng) -> JobChange {
+    match rng.random_range(0..4) {
+        0 => JobChange::EventWindow(one(rng, &[5_000, 10_000, 30_000])),
+        1 => JobChange::SessionWindow(one(rng, &[5_000, 10_000, 30_000])),
+        2 => JobChange::SessionGap(one(rng, &[2_000, 5_000, 10_000])),
+        _ => JobChange::Lateness(one(rng, &[0, 20_000, 60_000])),
     }
 }
 
