@@ -59,6 +59,7 @@ pub async fn run_all<S: Subject>(fresh: impl Fn(Config) -> S) {
     live::provisional_values_last_for_two_windows(&fresh(small())).await;
     live::open_windows_are_limited(&fresh(small())).await;
     live::ready_is_who_has_caught_up(&fresh(small())).await;
+    live::a_cache_that_stands_elsewhere_is_as_of_nothing_new(&fresh(small())).await;
     updates::every_change_is_told_once(&fresh(small())).await;
     updates::nothing_is_told_when_nothing_changed(&fresh(small())).await;
     updates::answers_and_updates_are_counted_together(&fresh(small())).await;
@@ -168,6 +169,12 @@ fn positions(cache: &mut impl CacheWriter) -> Positions {
 fn next(cache: &mut impl CacheWriter) -> u64 {
     let source = (Arc::from(TOPIC), PARTITION);
     positions(cache).get(&source).map_or(0, |position: &Position| position.next.0)
+}
+
+/// Says what the cache is as of, where it stands.
+fn say(cache: &mut impl CacheWriter, as_of: Option<AsOf>) {
+    let at = positions(cache);
+    cache.set_as_of(as_of, &at).expect("it stands there");
 }
 
 async fn ask(reader: &impl CacheReader, ask: Ask) -> Vec<Arc<CachedWindow>> {

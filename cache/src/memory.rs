@@ -66,9 +66,8 @@ impl CacheWriter for MemoryCache {
         self.change().skip(gap)
     }
 
-    fn set_as_of(&mut self, as_of: Option<AsOf>) -> Result<(), WriteError> {
-        self.change().set_as_of(as_of);
-        Ok(())
+    fn set_as_of(&mut self, as_of: Option<AsOf>, at: &Positions) -> Result<(), WriteError> {
+        self.change().set_as_of(as_of, at)
     }
 
     fn expire(&mut self, now: EventTime) -> Result<(), WriteError> {

@@ -26,6 +26,22 @@ pub enum WriteError {
         /// Where the batch starts.
         start: Offset,
     },
+    /// Nothing was said: the cache is not where it was taken to be. It was restored from an old state, or
+    /// somebody else writes it.
+    #[error(
+        "the cache stands at offset {actual} of partition {partition} of topic {topic}, and not at {expected} \
+         where it was left: it was restored from an old state, or something else writes it too"
+    )]
+    Moved {
+        /// The topic.
+        topic: Arc<str>,
+        /// Its partition.
+        partition: PartitionId,
+        /// Where it was left.
+        expected: Offset,
+        /// Where it stands.
+        actual: Offset,
+    },
     /// May have been applied: the cache cannot be reached.
     #[error("the cache at {address} does not answer: {reason}")]
     Unreachable {
@@ -85,11 +101,13 @@ pub trait CacheWriter: Send {
     /// When the gap does not begin at or below the position, or the cache cannot be reached.
     fn skip(&mut self, gap: &Gap) -> Result<(), WriteError>;
 
-    /// Says that every row up to `as_of` is in, and that the cache is ready. `None`: no row exists yet.
+    /// Says that every row up to `as_of` is in a cache that stands at `at`, and that it is ready. `None`: no
+    /// row exists yet. A cache that stands elsewhere says nothing: otherwise one that was restored from an
+    /// old state would pass for new until the next row comes.
     ///
     /// # Errors
-    /// When the cache cannot be reached.
-    fn set_as_of(&mut self, as_of: Option<AsOf>) -> Result<(), WriteError>;
+    /// When the cache stands elsewhere, or cannot be reached.
+    fn set_as_of(&mut self, as_of: Option<AsOf>, at: &Positions) -> Result<(), WriteError>;
 
     /// Removes what is too old at `now`; a cache that does so by itself has nothing to do.
     ///

@@ -112,6 +112,7 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
                 // What is in the cache is known again when it has been asked.
                 self.positions = None;
                 self.read_from.clear();
+                self.compared.clear();
             }
         }
         stepped
@@ -120,15 +121,16 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
     fn step_once(&mut self, now: EventTime) -> Result<CacheProgress, CacheSinkError> {
         // Asked before anything is read: every row up to there is seen by what follows.
         let as_of = self.reader.as_of().map_err(CacheSinkError::AsOf)?;
-        let mut progress = CacheProgress { caught_up: true, ..CacheProgress::default() };
+        let mut progress = CacheProgress { caught_up: true, complete: true, ..CacheProgress::default() };
         let mut failed = None;
         self.begin(now, &mut progress)?;
         for source in Arc::clone(&self.sources).iter() {
             self.step_topic(source, now, &mut progress, &mut failed)?;
         }
         self.cache.expire(now)?;
-        if progress.caught_up && failed.is_none() {
-            self.cache.set_as_of(as_of)?;
+        if progress.complete && failed.is_none() {
+            let at = self.positions.as_ref().expect("a step begins by asking the cache");
+            self.cache.set_as_of(as_of, at)?;
             progress.as_of = as_of;
         }
         if let Err(error) = self.acknowledge_if_due(now) {

@@ -2,7 +2,12 @@
 
 mod common;
 
-use tidegate_cache::{CacheWriter as _, Config as CacheLimits, MemoryCache};
+use std::sync::{Arc, Mutex};
+
+use tidegate_cache::{
+    Applied, Batch, CacheWriter, Config as CacheLimits, Gap, KindSize, MemoryCache, Positions, Seed,
+    WriteError,
+};
 use tidegate_log::RowReader as _;
 use tidegate_model::row::{EventMetrics, MetricRow as _, Op, PerformanceMetrics, SessionWindowMetrics};
 use tidegate_model::{AsOf, Epoch, EventTime, Offset};
@@ -27,7 +32,7 @@ fn store_all(log: &MemoryLog, place: &Place) {
     while !sink.step(NOW).expect("a step").caught_up {}
 }
 
-fn run<S: SeedSource>(sink: &mut CacheSink<MemoryLog, MemoryCache, S>) -> Vec<CacheProgress> {
+fn run<C: CacheWriter, S: SeedSource>(sink: &mut CacheSink<MemoryLog, C, S>) -> Vec<CacheProgress> {
     let mut steps = Vec::new();
     while steps.last().is_none_or(|last: &CacheProgress| !last.caught_up) {
         steps.push(sink.step(NOW).expect("a step"));
@@ -149,6 +154,84 @@ fn the_cache_is_as_of_a_binding_only_when_everything_up_to_it_is_in() {
         "nobody knows what is there"
     );
     assert_eq!(sink.totals().errors, 1);
+}
+
+#[test]
+fn a_cache_that_always_finds_rows_is_as_of_the_binding_before_them() {
+    let log = MemoryLog::default();
+    let (cache, mut sink) = sink_of(&log);
+    for epoch in 1..=5 {
+        log.push(EVENTS, 0, epoch, Op::Final, event_json(5, "click", epoch));
+        log.set_as_of(epoch, EventTime::from_millis(1));
+        let progress = sink.step(NOW).expect("a step");
+        assert!(progress.complete && !progress.caught_up, "{progress:?}");
+        assert_eq!(read(&cache, &[]).as_of.map(|as_of| as_of.epoch), Some(Epoch(epoch)));
+    }
+    assert!(is_ready(&cache));
+}
+
+#[test]
+fn a_cache_restored_from_an_old_state_is_noticed_although_nothing_comes() {
+    for backup_of_nothing in [false, true] {
+        let log = MemoryLog::default();
+        log.push(EVENTS, 0, 1, Op::Final, event_json(4, "click", 1));
+        let cache = MemoryCache::new(CacheLimits::default());
+        let held = Restorable(Arc::new(Mutex::new(cache.clone())));
+        let mut sink = CacheSink::new(log.clone(), held.clone(), NoSeed, CacheConfig::default());
+        run(&mut sink);
+        let backup = if backup_of_nothing { MemoryCache::new(CacheLimits::default()) } else { cache.copy() };
+        log.push(EVENTS, 0, 2, Op::Final, event_json(5, "click", 2));
+        log.set_as_of(2, EventTime::from_millis(1));
+        run(&mut sink);
+        *held.0.lock().expect("no panic") = backup.clone();
+        let error = sink.step(NOW).expect_err("it is not where it was left");
+        assert!(error.to_string().contains("of topic event_metrics"), "{error}");
+        assert_eq!(count(&settled(&backup), 5, "click"), None, "nothing was said or done yet");
+        run(&mut sink);
+        assert_eq!(count(&settled(&backup), 4, "click").as_deref(), Some("1"));
+        assert_eq!(count(&settled(&backup), 5, "click").as_deref(), Some("2"));
+        assert_eq!(read(&backup, &[]).as_of.map(|as_of| as_of.epoch), Some(Epoch(2)));
+    }
+}
+
+/// A cache that can be put back to another state, behind the back of whoever writes it.
+#[derive(Clone)]
+struct Restorable(Arc<Mutex<MemoryCache>>);
+
+impl Restorable {
+    fn now(&self) -> MemoryCache {
+        self.0.lock().expect("no panic").clone()
+    }
+}
+
+impl CacheWriter for Restorable {
+    fn positions(&mut self) -> Result<Positions, WriteError> {
+        self.now().positions()
+    }
+
+    fn seed(&mut self, seed: &Seed, now: EventTime) -> Result<(), WriteError> {
+        self.now().seed(seed, now)
+    }
+
+    fn apply(&mut self, batch: &Batch, now: EventTime) -> Result<Applied, WriteError> {
+        self.now().apply(batch, now)
+    }
+
+    fn skip(&mut self, gap: &Gap) -> Result<(), WriteError> {
+        self.now().skip(gap)
+    }
+
+    fn set_as_of(&mut self, as_of: Option<AsOf>, at: &Positions) -> Result<(), WriteError> {
+        self.now().set_as_of(as_of, at)
+    }
+
+    fn expire(&mut self, now: EventTime) -> Result<(), WriteError> {
+        self.now().expire(now)
+    }
+
+    fn sizes(&mut self) -> Result<Vec<KindSize>, WriteError> {
+        self.now().sizes()
+    }
 }
 
 #[test]

@@ -95,7 +95,8 @@ impl Server {
 
     pub(crate) fn set_as_of(&mut self, epoch: u64, frontier: EventTime) {
         let as_of = AsOf { epoch: Epoch(epoch), frontier };
-        self.cache.set_as_of(Some(as_of)).expect("it answers");
+        let at = self.cache.positions().expect("it answers");
+        self.cache.set_as_of(Some(as_of), &at).expect("it stands there");
     }
 
     pub(crate) async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {

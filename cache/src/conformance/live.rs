@@ -1,10 +1,15 @@
 //! What provisional rows do, and what ends their values.
 
-use super::{NOW, Subject, apply, apply_at, as_of, live, provisional, retraction, row, sessions, settled};
-use crate::batch::{Applied, Effect, Row};
+use tidegate_model::{Offset, PartitionId};
+
+use super::{
+    NOW, Subject, apply, apply_at, as_of, live, positions, provisional, retraction, row, say, sessions,
+    settled,
+};
+use crate::batch::{Applied, Effect, Position, Positions, Row};
 use crate::read::CacheReader;
 use crate::window::Number;
-use crate::write::CacheWriter;
+use crate::write::{CacheWriter, WriteError};
 
 /// A final row takes the place of the provisional value of its window and label, and of no other; a
 /// provisional row that comes after it changes nothing.
@@ -45,7 +50,7 @@ pub async fn provisional_values_are_apart(subject: &impl Subject) {
 pub async fn the_frontier_ends_provisional_values(subject: &impl Subject) {
     let (mut cache, reader) = (subject.writer(), subject.reader());
     apply(&mut cache, vec![provisional(1, 5, "a", 1), provisional(1, 6, "a", 1)]);
-    cache.set_as_of(Some(as_of(2, 6))).expect("the cache answers");
+    say(&mut cache, Some(as_of(2, 6)));
     assert_eq!(live(&reader).await, ["6: a.count=1"], "the window at 5 ends where the one at 6 starts");
     assert_eq!(apply(&mut cache, vec![provisional(2, 5, "a", 2)]).old, 1);
     assert_eq!(live(&reader).await, ["6: a.count=1"]);
@@ -80,9 +85,29 @@ pub async fn ready_is_who_has_caught_up(subject: &impl Subject) {
     assert_eq!(reader.ready().await, Ok(false));
     apply(&mut cache, vec![row(1, 5, "a", 1)]);
     assert_eq!(reader.ready().await, Ok(false));
-    cache.set_as_of(None).expect("the cache answers");
+    say(&mut cache, None);
     assert_eq!(reader.ready().await, Ok(true));
     assert_eq!(reader.read(&[]).await.expect("the cache answers").as_of, None);
-    cache.set_as_of(Some(as_of(3, 6))).expect("the cache answers");
+    say(&mut cache, Some(as_of(3, 6)));
     assert_eq!(reader.read(&[]).await.expect("the cache answers").as_of, Some(as_of(3, 6)));
+}
+
+/// A cache that was restored from an old state does not pass for new, although no row comes.
+pub async fn a_cache_that_stands_elsewhere_is_as_of_nothing_new(subject: &impl Subject) {
+    let (mut cache, reader) = (subject.writer(), subject.reader());
+    apply(&mut cache, vec![row(1, 5, "a", 1)]);
+    say(&mut cache, Some(as_of(1, 5)));
+    let mut ahead = positions(&mut cache);
+    ahead.values_mut().for_each(|position| position.next = position.next.plus(1));
+    let mut of_another = positions(&mut cache);
+    of_another.insert(("another".into(), PartitionId(3)), Position { next: Offset(7), last: None });
+    for (at, expected, actual) in [(ahead, 2, 1), (Positions::new(), 0, 1), (of_another, 7, 0)] {
+        let error = cache.set_as_of(Some(as_of(3, 6)), &at).expect_err("it stands elsewhere");
+        let found = match &error {
+            WriteError::Moved { expected, actual, .. } => (expected.0, actual.0),
+            other => panic!("{other}"),
+        };
+        assert_eq!(found, (expected, actual), "{error}");
+    }
+    assert_eq!(reader.read(&[]).await.expect("the cache answers").as_of, Some(as_of(1, 5)));
 }

@@ -4,7 +4,7 @@ use tidegate_model::Epoch;
 
 use super::{
     Mirror, NOW, Subject, TOPIC, apply, as_of, changes, events, next_update, provisional, retraction, row,
-    settled, small, updates_until, window,
+    say, settled, small, updates_until, window,
 };
 use crate::batch::{Seed, SeededKind};
 use crate::change::{Change, UpdateKind};
@@ -22,7 +22,7 @@ pub async fn every_change_is_told_once(subject: &impl Subject) {
     apply(&mut cache, vec![row(1, 5, "a", 1), row(1, 5, "b", 1), provisional(1, 6, "a", 2)]);
     let mut updates = reader.subscribe().await.expect("the cache answers");
     apply(&mut cache, vec![row(2, 5, "a", 3), retraction(3, 5, "b"), row(4, 6, "a", 4)]);
-    cache.set_as_of(Some(as_of(4, 7))).expect("the cache answers");
+    say(&mut cache, Some(as_of(4, 7)));
     let seq = reader.read(&[]).await.expect("the cache answers").seq;
     let updates = updates_until(&mut updates, seq).await;
     let of = |minute, provisional, epoch| Change {
@@ -55,7 +55,7 @@ pub async fn nothing_is_told_when_nothing_changed(subject: &impl Subject) {
     let (mut cache, reader) = (subject.writer(), subject.reader());
     let old = (1..=4).map(|minute| row(5, minute, "a", 1)).collect();
     apply(&mut cache, old);
-    cache.set_as_of(Some(as_of(5, 5))).expect("the cache answers");
+    say(&mut cache, Some(as_of(5, 5)));
     let before = reader.read(&[]).await.expect("the cache answers").seq;
     let rows = vec![
         row(6, 4, "a", 1),
@@ -67,7 +67,7 @@ pub async fn nothing_is_told_when_nothing_changed(subject: &impl Subject) {
         provisional(6, 4, "a", 7),
     ];
     apply(&mut cache, rows);
-    cache.set_as_of(Some(as_of(5, 5))).expect("the cache answers");
+    say(&mut cache, Some(as_of(5, 5)));
     cache.expire(NOW).expect("the cache answers");
     assert_eq!(reader.read(&[]).await.expect("the cache answers").seq, before);
 }
@@ -100,7 +100,7 @@ pub async fn changes_lead_to_what_is_read(subject: &impl Subject) {
                 let rows = vec![row(step, minute, "a", 1), provisional(step, minute + 1, "b", 1)];
                 apply(&mut cache, rows);
             }
-            5 => cache.set_as_of(Some(as_of(5, 6))).expect("the cache answers"),
+            5 => say(&mut cache, Some(as_of(5, 6))),
             6 => {
                 let kind = SeededKind {
                     view: events(),

@@ -166,19 +166,34 @@ impl State {
         Ok(position)
     }
 
-    pub(super) fn set_as_of(&mut self, as_of: Option<AsOf>) {
+    pub(super) fn set_as_of(&mut self, as_of: Option<AsOf>, at: &Positions) -> Result<(), WriteError> {
+        self.stands_at(at)?;
         self.ready = true;
         if as_of == self.as_of {
-            return;
+            return Ok(());
         }
         self.as_of = as_of;
-        let Some(as_of) = as_of else { return };
+        let Some(as_of) = as_of else { return Ok(()) };
         let mut touched = Touched::default();
         for kind in self.kinds.values_mut() {
             kind.close(as_of.frontier, &mut touched);
         }
         self.publish(touched);
         self.tell(UpdateKind::AsOf(as_of));
+        Ok(())
+    }
+
+    /// Whether the cache stands where it is taken to stand. A partition that nothing was read of stands at 0.
+    fn stands_at(&self, at: &Positions) -> Result<(), WriteError> {
+        for source in self.positions.keys().chain(at.keys()) {
+            let next = |positions: &Positions| positions.get(source).copied().unwrap_or_default().next;
+            let (expected, actual) = (next(at), next(&self.positions));
+            if expected != actual {
+                let (topic, partition) = source.clone();
+                return Err(WriteError::Moved { topic, partition, expected, actual });
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn expire(&mut self, now: EventTime) {

@@ -65,8 +65,8 @@ impl CacheWriter for SimCache {
         self.change(|cache| cache.skip(gap))
     }
 
-    fn set_as_of(&mut self, as_of: Option<AsOf>) -> Result<(), WriteError> {
-        self.change(|cache| cache.set_as_of(as_of))
+    fn set_as_of(&mut self, as_of: Option<AsOf>, at: &Positions) -> Result<(), WriteError> {
+        self.change(|cache| cache.set_as_of(as_of, at))
     }
 
     fn expire(&mut self, now: EventTime) -> Result<(), WriteError> {

@@ -18,6 +18,8 @@ struct Read {
     count: u64,
     last: Option<LastRow>,
     end: Offset,
+    /// Whether there may have been more.
+    cut_off: bool,
 }
 
 impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
@@ -40,6 +42,7 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
             Ok(read) => read,
             Err(ReadError::OutOfRange { available, .. }) => {
                 progress.caught_up = false;
+                progress.complete = false;
                 return self.out_of_range(source, &place, from, &available, now, progress);
             }
             Err(error) => {
@@ -47,6 +50,7 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
                 return Err(CacheSinkError::Read { topic, partition, from, source: error });
             }
         };
+        progress.complete &= !read.cut_off;
         if read.count > 0 {
             let (topic, range) = (Arc::clone(&place.0), position.next..read.end);
             let batch = Batch { topic, partition, range, last: read.last, rows: read.rows };
@@ -103,6 +107,7 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
             }
         })?;
         // What was left out is read again by the next step.
+        read.cut_off = left_out || read.count >= rows_max as u64;
         read.end = if left_out { read.last.map_or(from, |last| last.offset.plus(1)) } else { end };
         Ok(read)
     }

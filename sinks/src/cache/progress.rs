@@ -28,7 +28,10 @@ pub struct CacheProgress {
     /// Whether every partition was looked at and had no further row. A step that found rows does not
     /// say so: step again.
     pub caught_up: bool,
-    /// What the cache was said to be as of; only a step that has caught up says so.
+    /// Whether every partition was read to its end, as it was when the step began: rows may have come
+    /// meanwhile, but none that the binding of its beginning speaks of is missing.
+    pub complete: bool,
+    /// What the cache was said to be as of; only a complete step says so.
     pub as_of: Option<AsOf>,
 }
 
