@@ -98,7 +98,9 @@ pub async fn a_cache_that_stands_elsewhere_is_as_of_nothing_new(subject: &impl S
     apply(&mut cache, vec![row(1, 5, "a", 1)]);
     say(&mut cache, Some(as_of(1, 5)));
     let mut ahead = positions(&mut cache);
-    ahead.values_mut().for_each(|position| position.next = position.next.plus(1));
+    for position in ahead.values_mut() {
+        position.next = position.next.plus(1);
+    }
     let mut of_another = positions(&mut cache);
     of_another.insert(("another".into(), PartitionId(3)), Position { next: Offset(7), last: None });
     for (at, expected, actual) in [(ahead, 2, 1), (Positions::new(), 0, 1), (of_another, 7, 0)] {
