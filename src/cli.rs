@@ -52,6 +52,9 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<
     for notice in &loaded.notices {
         tracing::warn!("{notice}");
     }
+    if let (Command::Demo(_) | Command::Up(_), Some(unused)) = (&cli.command, loaded.without_effect()) {
+        tracing::warn!("{unused}");
+    }
     match &cli.command {
         Command::Demo(args) => commands::demo::run(args, &loaded.config, out),
         Command::Up(args) => {

@@ -90,10 +90,21 @@ pub(crate) fn run(demo: &DemoConfig, config: &Config, out: &mut dyn Write) -> Re
 /// What was seen while there was traffic.
 struct Watched {
     totals: Totals,
-    /// Whether everything was to be seen closing.
-    all_closed: bool,
+    /// Whether everything was to be seen closing, and was.
+    closing: Closing,
     /// What the API said then, where it can be compared.
     read_back: Option<ByWindow>,
+}
+
+/// What became of the windows after the traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    /// Nobody waited for them: the demo was told to end.
+    NotWaitedFor,
+    /// All of them closed.
+    Seen,
+    /// Some were still open when the patience was at its end.
+    TookTooLong,
 }
 
 /// Sends traffic and shows what becomes of it.
@@ -114,20 +125,24 @@ fn watch(
     let looking = Looking { service, traffic: &traffic, stop };
     looking.until(&mut screen, || traffic.is_over());
     // Without a duration there is no end but being told; with one, everything is to be seen closing.
-    let all_closed = !stop.is_cancelled() && demo.duration.is_some();
-    if all_closed {
+    let mut closing = Closing::NotWaitedFor;
+    if !stop.is_cancelled() && demo.duration.is_some() {
         let began = Instant::now();
-        let done = || began.elapsed() > CLOSING_MAX || is_all_closed(service, &traffic);
-        looking.until(&mut screen, done);
+        looking.until(&mut screen, || began.elapsed() > CLOSING_MAX || is_all_closed(service, &traffic));
+        closing = match (stop.is_cancelled(), is_all_closed(service, &traffic)) {
+            (true, _) => Closing::NotWaitedFor,
+            (false, true) => Closing::Seen,
+            (false, false) => Closing::TookTooLong,
+        };
     }
     let totals = traffic.finish(service)?;
-    let read_back = if all_closed && is_comparable(config) && !stop.is_cancelled() {
+    let read_back = if closing == Closing::Seen && is_comparable(config) {
         Some(check::read_back(service)?)
     } else {
         None
     };
     screen.finish();
-    Ok(Watched { totals, all_closed, read_back })
+    Ok(Watched { totals, closing, read_back })
 }
 
 /// In processing time an event is in the window of its arrival, which its sender does not know.
@@ -154,7 +169,11 @@ fn report(
         let verdict = check::verdict(found, totals, &counts, scope);
         writeln!(out, "\n{verdict}")?;
         sums_hold &= verdict.holds;
-    } else if watched.all_closed && !is_comparable(config) {
+    } else if watched.closing == Closing::TookTooLong {
+        let patience = CLOSING_MAX.as_secs();
+        writeln!(out, "\nnot compared with what was sent: windows were still open after {patience} s")?;
+        sums_hold = false;
+    } else if watched.closing == Closing::Seen && !is_comparable(config) {
         writeln!(out, "\nnot compared with what was sent: time.mode is processing_time")?;
     }
     Ok(if sums_hold { Exit::Done } else { Exit::Failure })

@@ -136,3 +136,17 @@ impl Common {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_job_makes_the_rows_that_say_so() {
+        let jobs = all(&JobSettings::default());
+        let said: Vec<_> = jobs.iter().map(|job| (job.schema().table, job.schema().job)).collect();
+        let named: Vec<_> = jobs.iter().map(|job| (job.schema().table, job.name())).collect();
+        assert_eq!(said, named);
+        assert!(Schema::ALL.iter().all(|schema| said.contains(&(schema.table, schema.job))), "{said:?}");
+    }
+}

@@ -1,9 +1,12 @@
 //! `/openapi.json`, and `/docs`, which shows it without loading anything from elsewhere.
 
 use axum::Router;
-use axum::http::{HeaderValue, header};
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
+use tidegate_server::problem;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -28,6 +31,15 @@ pub(crate) fn routes() -> Router {
         HeaderValue::from_static(ONLY_FROM_HERE),
     );
     let page: Router = SwaggerUi::new("/docs").config(config).into();
+    // The page's own 404 has no body; here every refusal says what is wrong.
+    let page = page.layer(middleware::from_fn(async |request: Request, next: Next| {
+        let uri = request.uri().clone();
+        let answer = next.run(request).await;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return problem::not_found(uri).await.into_response();
+        }
+        answer
+    }));
     let document = async || ([(header::CONTENT_TYPE, JSON)], OPENAPI).into_response();
     Router::new().route(OPENAPI_PATH, get(document)).merge(page.layer(policy))
 }

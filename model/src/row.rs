@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::names;
 use crate::time::EventTime;
 
 /// The type of a column, in terms that every store can carry.
@@ -39,6 +40,8 @@ const fn column(name: &'static str, kind: ColumnType) -> Column {
 pub struct Schema {
     /// The table; the topic has the same name unless it is configured otherwise.
     pub table: &'static str,
+    /// The job that makes the rows.
+    pub job: &'static str,
     /// The columns, in the order in which JSON and tables show them.
     pub columns: &'static [Column],
     /// The columns that name a row: no two rows of a table agree in all of them.
@@ -134,6 +137,7 @@ pub struct EventMetrics {
 impl MetricRow for EventMetrics {
     const SCHEMA: Schema = Schema {
         table: "event_metrics",
+        job: names::EVENT_AGGREGATOR,
         columns: &[
             column("window_start", ColumnType::Instant),
             column("window_end", ColumnType::Instant),
@@ -178,6 +182,7 @@ pub struct SessionMetrics {
 impl MetricRow for SessionMetrics {
     const SCHEMA: Schema = Schema {
         table: "session_metrics",
+        job: names::SESSION_TRACKER,
         columns: &[
             column("session_id", ColumnType::Text),
             column("user_id", ColumnType::Text),
@@ -214,6 +219,7 @@ pub struct PerformanceMetrics {
 impl MetricRow for PerformanceMetrics {
     const SCHEMA: Schema = Schema {
         table: "performance_metrics",
+        job: names::PERFORMANCE_TRACKER,
         columns: &[
             column("window_start", ColumnType::Instant),
             column("window_end", ColumnType::Instant),
@@ -258,6 +264,7 @@ pub struct SessionWindowMetrics {
 impl MetricRow for SessionWindowMetrics {
     const SCHEMA: Schema = Schema {
         table: "session_window_metrics",
+        job: names::SESSION_OVERVIEW,
         columns: &[
             column("window_start", ColumnType::Instant),
             column("window_end", ColumnType::Instant),

@@ -115,7 +115,8 @@ fn sit<P, S: Seat>(worker: &mut Worker, taken: Taken<P>, build: fn(P, &mut Worke
     let Taken { part, turns, done } = taken;
     let mut part = Some(part);
     let mut seat = None;
-    while turns.recv().is_ok() {
+    let mut ended = None;
+    while ended.is_none() && turns.recv().is_ok() {
         let turn = || match (&mut seat, part.take()) {
             (seat @ None, Some(part)) => {
                 *seat = Some(build(part, worker));
@@ -124,20 +125,24 @@ fn sit<P, S: Seat>(worker: &mut Worker, taken: Taken<P>, build: fn(P, &mut Worke
             (Some(seat), _) => S::turn(seat, worker),
             (None, None) => unreachable!("a seat is built in its first turn"),
         };
-        let turned = catch_unwind(AssertUnwindSafe(turn)).map_err(|panic| Panicked(said(&*panic)));
-        let more = matches!(turned, Ok(true));
-        // The crew is gone only when it ends the worker.
-        if done.send(turned).is_err() || !more {
-            break;
+        match catch_unwind(AssertUnwindSafe(turn)).map_err(|panic| Panicked(said(&*panic))) {
+            // The crew is gone only when it ends the worker.
+            Ok(true) if done.send(Ok(true)).is_ok() => {}
+            other => ended = Some(other),
         }
     }
-    // After a panic something may be left half done, which dropping it may stumble over.
+    // Before it says so: what goes with a seat, the end of a channel say, must not go in the middle of
+    // somebody else's turn. After a panic something may be left half done, which dropping it may stumble over.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         drop(seat);
         for dataflow in worker.installed_dataflows() {
             worker.drop_dataflow(dataflow);
         }
     }));
+    if let Some(ended) = ended {
+        // The crew may be gone.
+        let _ = done.send(ended);
+    }
 }
 
 /// What a panic said.

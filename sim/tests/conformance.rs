@@ -1,18 +1,16 @@
-//! The simulated log and store pass the suites that the real ones pass.
+//! The simulated log passes the suite that the real one passes.
 
 use std::sync::Arc;
 
 use sim::world::events::SimEvents;
 use sim::world::journal::SimJournal;
 use sim::world::rows::SimRows;
-use sim::world::store::{SimStore, text};
 use sim::world::{ProcessId, World};
 use tidegate_dataflow::hash::HashKey;
 use tidegate_log::conformance::{Subject, run_all};
 use tidegate_log::{AppendError, Appended, EventAppender, NewEvent};
-use tidegate_model::{DeviceCategory, EventTime, Offset, PartitionId, Schema};
+use tidegate_model::{DeviceCategory, EventTime, Offset, PartitionId};
 use tidegate_oracle::record::TestRecord;
-use tidegate_sinks::store::conformance::{Harness, check_all};
 
 const PARTITIONS: u32 = 2;
 
@@ -90,28 +88,4 @@ impl Subject for Deployment {
 #[test]
 fn the_simulated_log_conforms() {
     run_all(|| Deployment(world()));
-}
-
-struct Tables(Arc<World>);
-
-impl Harness for Tables {
-    type Store = SimStore;
-
-    fn open(&mut self) -> SimStore {
-        SimStore { world: Arc::clone(&self.0), process: ProcessId(1) }
-    }
-
-    fn select(&mut self, table: &str, columns: &[&str]) -> Vec<Vec<String>> {
-        let state = self.0.lock();
-        let schema = Schema::of_table(table).expect("the suite's own rows only");
-        let at = |name: &&str| schema.columns.iter().position(|column| column.name == *name);
-        let columns: Vec<usize> = columns.iter().map(|name| at(name).expect("a column")).collect();
-        let rows = state.tables.rows.iter().filter(|((of, _), _)| *of == table);
-        rows.map(|(_, row)| columns.iter().map(|at| text(&row.values[*at])).collect()).collect()
-    }
-}
-
-#[test]
-fn the_simulated_store_conforms() {
-    check_all(|| Tables(world()));
 }

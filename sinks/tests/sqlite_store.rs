@@ -88,6 +88,7 @@ fn a_table_with_other_columns_is_refused() {
 fn the_table_of_a_new_job_needs_no_code() {
     static SCHEMA: Schema = Schema {
         table: "order",
+        job: "Orders",
         columns: &[
             Column { name: "group", kind: ColumnType::Text },
             Column { name: "at", kind: ColumnType::Instant },

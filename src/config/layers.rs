@@ -86,6 +86,25 @@ pub struct Loaded {
     pub notices: Vec<String>,
 }
 
+impl Loaded {
+    /// What to say about settings that somebody made and that nothing uses yet; `None` when there are none.
+    pub fn without_effect(&self) -> Option<String> {
+        let is_unused = |key: &str| {
+            let of_servers = ["kafka.", "clickhouse.", "redis."].iter().any(|prefix| key.starts_with(prefix));
+            of_servers || key == "topics.events" || key == "topics.startup_mode"
+        };
+        let made =
+            self.effective.iter().filter(|it| it.source != Source::Default && is_unused(it.setting.key));
+        let made: Vec<_> = made.map(|it| format!("{} ({})", it.setting.key, it.source)).collect();
+        (!made.is_empty()).then(|| {
+            format!(
+                "{} has no effect yet: the embedded log, metric store and cache are used; remove it, or ignore this",
+                made.join(", ")
+            )
+        })
+    }
+}
+
 /// One thing that is wrong with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {

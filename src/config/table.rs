@@ -140,7 +140,7 @@ settings! {
     "Events over HTTP" {
         /// How large the body of a request may be.
         ingest_body_bytes_max = "ingest.body_bytes_max": Size { Size { min: 1 << 10, max: 16 * MIB } } = "256KiB";
-        /// So long may the body of a request take to arrive.
+        /// So long may the body of a request take to arrive; it is under way meanwhile.
         ingest_body_timeout_ms = "ingest.body_timeout": Span { Span { min_ms: 10, max_ms: DAY } } = "10s";
         /// Events that are under way at once; further ones are told to come again.
         ingest_in_flight_max = "ingest.in_flight_max":

@@ -184,6 +184,17 @@ fn the_native_port_is_read_as_the_http_port_and_said() {
 }
 
 #[test]
+fn settings_that_nothing_uses_yet_are_named_with_where_they_came_from() {
+    let loaded = resolve(&environment(&[("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092"), ("REDIS_HOST", "redis")]));
+    let said = loaded.without_effect().expect("two of them");
+    for part in ["kafka.bootstrap_servers (KAFKA_BOOTSTRAP_SERVERS)", "redis.host (REDIS_HOST)", "no effect"]
+    {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    assert_eq!(resolve(&environment(&[("FLINK_PARALLELISM", "3")])).without_effect(), None);
+}
+
+#[test]
 fn knobs_without_a_counterpart_are_named_as_unused() {
     let loaded = resolve(&environment(&[
         ("FLINK_CHECKPOINT_INTERVAL_SECONDS", "60"),

@@ -143,6 +143,9 @@ struct Held {
 #[derive(Clone, Debug)]
 pub(crate) struct CacheSinkMetrics {
     windows: Family<Held, Gauge>,
+    rows: Family<Outcome, Counter>,
+    gaps: Counter,
+    live_skipped: Counter,
     unreadable: Counter,
     seeds: Counter,
     records: Counter,
@@ -157,6 +160,9 @@ impl CacheSinkMetrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             windows: Family::default(),
+            rows: Family::default(),
+            gaps: Counter::default(),
+            live_skipped: Counter::default(),
             unreadable: Counter::default(),
             seeds: Counter::default(),
             records: Counter::default(),
@@ -167,6 +173,17 @@ impl CacheSinkMetrics {
         };
         let own = &metrics;
         registry.register("tidegate_cache_windows", "Windows in the cache", own.windows.clone());
+        registry.register("tidegate_cache_rows", "Rows that the cache took in or left out", own.rows.clone());
+        registry.register(
+            "tidegate_cache_gaps",
+            "Ranges of final rows that neither log nor metric store had any more",
+            own.gaps.clone(),
+        );
+        registry.register(
+            "tidegate_cache_live_rows_skipped",
+            "Provisional rows that were gone from the log before they were read",
+            own.live_skipped.clone(),
+        );
         registry.register(
             "tidegate_cache_unreadable_rows",
             "Rows that do not fit their table",
@@ -216,6 +233,20 @@ impl CacheSinkMetrics {
         self.unreadable.inc_by(progress.unreadable);
         self.seeds.inc_by(progress.seeded);
         self.commits.inc_by(totals.acknowledgements.saturating_sub(self.commits.get()));
+        let applied = &totals.applied;
+        for (outcome, rows) in [
+            ("put", applied.put),
+            ("removed", applied.removed),
+            ("repeated", applied.repeated),
+            ("stale", applied.stale),
+            ("old", applied.old),
+            ("refused", applied.refused),
+        ] {
+            let counter = self.rows.get_or_create(&Outcome { outcome });
+            counter.inc_by(rows.saturating_sub(counter.get()));
+        }
+        self.gaps.inc_by(totals.gaps.saturating_sub(self.gaps.get()));
+        self.live_skipped.inc_by(totals.live_skipped.saturating_sub(self.live_skipped.get()));
         self.pending.set(i64::try_from(totals.unacknowledged).unwrap_or(i64::MAX));
         for size in sizes {
             for (values, windows) in [("final", size.windows), ("provisional", size.live_windows)] {
@@ -284,6 +315,9 @@ mod tests {
         let totals = |acknowledgements, unacknowledged| CacheTotals {
             acknowledgements,
             unacknowledged,
+            gaps: 2,
+            live_skipped: 5,
+            applied: tidegate_cache::Applied { put: 7, refused: acknowledgements, ..Default::default() },
             ..CacheTotals::default()
         };
         let size = |windows, live_windows| KindSize { kind: "event", windows, live_windows };
@@ -300,6 +334,11 @@ mod tests {
             "tidegate_cache_seeds_total",
         ];
         assert_eq!(read(&registry, series), [3.0, 3.0, 0.0, 1.0, 0.25, 1.0, 1.0]);
+        let rows = ["put", "refused", "old"]
+            .map(|outcome| format!("tidegate_cache_rows_total{{outcome=\"{outcome}\"}}"));
+        assert_eq!(read(&registry, rows.each_ref().map(String::as_str)), [7.0, 3.0, 0.0]);
+        let lost = ["tidegate_cache_gaps_total", "tidegate_cache_live_rows_skipped_total"];
+        assert_eq!(read(&registry, lost), [2.0, 5.0]);
         let held = ["final", "provisional"]
             .map(|of| format!("tidegate_cache_windows{{kind=\"event\",values=\"{of}\"}}"));
         assert_eq!(read(&registry, held.each_ref().map(String::as_str)), [3.0, 2.0]);

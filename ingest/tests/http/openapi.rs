@@ -170,7 +170,9 @@ async fn the_page_loads_nothing_from_elsewhere() {
     // Otherwise the page would show a badge from swagger.io, and tell it where we are.
     assert!(start.contains(r#""validatorUrl": "none""#), "{start}");
     assert!(!start.contains("http:") && !start.contains("https:"), "{start}");
-    assert_eq!(get(address, "/docs/nothing").await.status, 404);
+    let nothing = get(address, "/docs/nothing").await;
+    assert_eq!((nothing.status, nothing.header("content-type")), (404, Some("application/problem+json")));
+    assert!(nothing.body.contains("there is nothing at /docs/nothing"), "{}", nothing.body);
 }
 
 #[tokio::test]

@@ -137,7 +137,7 @@ impl EventReader for SimEvents {
         }
         let (mut shown, mut bytes) = (from, 0);
         for stored in state.records_of(partition, from..available.end).take(most) {
-            if bytes >= max_bytes {
+            if bytes >= max_bytes && shown > from {
                 break;
             }
             bytes += stored.value.len();

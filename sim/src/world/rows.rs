@@ -121,6 +121,9 @@ impl RowReader for SimRows {
         max_rows: usize,
         visit: &mut dyn FnMut(RowRef<'_>),
     ) -> Result<Offset, ReadError> {
+        if partition.0 >= ROW_PARTITIONS {
+            return Err(ReadError::UnknownPartition(partition));
+        }
         let state = self.world.lock();
         let empty = RowPartition::default();
         let log = state.topics.0.get(&(topic.into(), partition)).unwrap_or(&empty);

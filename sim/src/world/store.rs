@@ -96,7 +96,7 @@ impl Tables {
                     let newest = self
                         .rows
                         .get(&place)
-                        .is_none_or(|old| (old.epoch, old.offset) < (row.epoch, row.offset));
+                        .is_none_or(|old| (old.epoch, old.offset) <= (row.epoch, row.offset));
                     if newest {
                         let row = TableRow { values: values.clone(), epoch: row.epoch, offset: row.offset };
                         self.rows.insert(place, row);
@@ -107,7 +107,7 @@ impl Tables {
                 }
                 (Content::Remove(key), Table::Metrics(schema)) => {
                     let place = (schema.table, key.iter().map(text).collect::<Values>());
-                    let older = |old: &TableRow| (old.epoch, old.offset) < (row.epoch, row.offset);
+                    let older = |old: &TableRow| (old.epoch, old.offset) <= (row.epoch, row.offset);
                     if self.rows.get(&place).is_some_and(older) {
                         self.rows.remove(&place);
                     }

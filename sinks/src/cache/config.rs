@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tidegate_model::row::{EventMetrics, MetricRow as _, PerformanceMetrics};
 use tidegate_model::{Schema, names};
 
 /// A topic of final rows that are cached.
@@ -46,16 +45,13 @@ impl Default for CacheConfig {
     /// Every table that is cached, from the topics of the same names, and `live_metrics`.
     fn default() -> Self {
         let cached = Schema::ALL.into_iter().filter(|schema| schema.cache.is_some());
-        let jobs: [(&str, &'static Schema); 2] = [
-            (names::EVENT_AGGREGATOR, &EventMetrics::SCHEMA),
-            (names::PERFORMANCE_TRACKER, &PerformanceMetrics::SCHEMA),
-        ];
+        let live = Schema::ALL.into_iter().filter(|schema| schema.cache.is_some_and(|view| view.live));
         Self {
             name: "cache".to_owned(),
             topics: cached.map(|schema| CachedTopic { name: schema.table.into(), schema }).collect(),
             live: LiveTopic {
                 name: names::LIVE_METRICS.into(),
-                jobs: jobs.map(|(job, schema)| (Arc::from(job), schema)).into(),
+                jobs: live.map(|schema| (Arc::from(schema.job), schema)).collect(),
             },
             windows_kept: 120,
             rows_per_topic_max: 10_000,
