@@ -10,6 +10,7 @@
 pub mod built;
 pub mod clock;
 pub mod decode;
+pub mod frames;
 pub mod http;
 pub mod import;
 pub mod log;
@@ -35,8 +36,9 @@ pub struct Suite {
 }
 
 /// Every suite, in the order of the way of an event.
-pub const SUITES: [Suite; 6] = [
+pub const SUITES: [Suite; 7] = [
     Suite { name: "decode", run: decode::run },
+    Suite { name: "frames", run: frames::run },
     Suite { name: "windows", run: windows::run },
     Suite { name: "log", run: log::run },
     Suite { name: "rows", run: rows::run },

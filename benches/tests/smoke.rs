@@ -20,6 +20,11 @@ fn the_decoders_read_the_same() {
 }
 
 #[test]
+fn frames_come_back() {
+    run("frames");
+}
+
+#[test]
 fn the_graph_counts_what_plain_maps_count() {
     run("windows");
 }

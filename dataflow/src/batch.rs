@@ -1,9 +1,13 @@
 //! Compact rows: what is left of an event after the decoder. No event has a `String` of its own from
 //! here on; the two names that a session's row will show lie in the batch's byte arena.
 
+mod wire;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tidegate_codec::bytemuck::{Pod, Zeroable};
+use tidegate_codec::plain;
 use tidegate_model::{DeviceCategory, EventTime, Offset, PartitionId};
 
 use crate::hash::{HashKey, worker_of};
@@ -57,8 +61,10 @@ pub enum LoadTime {
 const LOAD_TIME_MISSING: u32 = u32::MAX;
 const LOAD_TIME_OUT_OF_RANGE: u32 = u32::MAX - 1;
 
-/// One event, without pointers.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// One event, without pointers or padding: its bytes are the row.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[bytemuck(crate = "tidegate_codec::bytemuck")]
+#[repr(C)]
 pub struct Row {
     /// Event time.
     time_ms: i64,
@@ -75,9 +81,12 @@ pub struct Row {
     /// Index into the allowed list, or [`TYPE_NOT_LISTED`].
     pub event_type: u8,
     device: u8,
-    /// Whether the event is a page view.
-    pub page_view: bool,
+    page_view: u8,
+    /// Zero; it keeps the compiler from putting something here that nobody wrote.
+    reserved: u8,
 }
+
+plain!(Row, 0x0001_0001);
 
 impl Row {
     /// Event time.
@@ -88,6 +97,11 @@ impl Row {
     /// Where the record lies.
     pub fn position(&self) -> Position {
         Position { partition: PartitionId(self.partition), offset: Offset(self.offset) }
+    }
+
+    /// Whether the event is a page view.
+    pub fn is_page_view(&self) -> bool {
+        self.page_view != 0
     }
 
     /// The device category.
@@ -105,8 +119,9 @@ impl Row {
     }
 }
 
-/// Rows of one epoch, for one worker.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// Rows of one epoch, for one worker. Workers that do not share memory exchange it as two frames of
+/// [`tidegate_codec`], see [`mod@wire`].
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     rows: Vec<Row>,
     names: String,
@@ -195,7 +210,8 @@ impl Router {
             user_len,
             event_type: listed.and_then(|index| u8::try_from(index).ok()).unwrap_or(TYPE_NOT_LISTED),
             device: event.device as u8,
-            page_view,
+            page_view: u8::from(page_view),
+            reserved: 0,
         });
         if batch.rows.len() == BATCH_ROWS_MAX || batch.names.len() >= BATCH_NAMES_BYTES_MAX {
             self.close(target);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, TestError, TestRng, TestRunner};
+use support::graph::{GraphFactory, SerialisingFactory};
 use support::oracle::Oracle;
 use support::properties::{
     Property, recovery_does_not_matter, rows_are_those_of_the_oracle, time_is_as_written,
@@ -69,6 +70,24 @@ fn workers_and_the_order_of_records_make_no_difference() {
 #[test]
 fn a_recovery_makes_no_difference() {
     holds(recovery_does_not_matter);
+}
+
+/// Rows that went through bytes are the same rows.
+#[test]
+fn workers_that_serialise_make_no_difference() {
+    let mut runner = runner(0);
+    for _ in 0..CASES / 4 {
+        let workload = workloads().new_tree(&mut runner).expect("a workload").current();
+        for workers in [2, 4] {
+            let how = Drive { recover: Some((3, workers)), ..Drive::workers(workers) };
+            let course = |factory: &dyn SystemFactory| {
+                let course = drive(&workload, factory, how).expect("it goes on");
+                course.into_iter().map(|tick| tick.outcome).collect::<Vec<_>>()
+            };
+            let (typed, serialised) = (course(&GraphFactory), course(&SerialisingFactory));
+            assert_eq!(typed, serialised, "{workers} workers, {workload:#?}");
+        }
+    }
 }
 
 /// Of a fault that no workload provokes the properties would say nothing.

@@ -9,6 +9,7 @@ pub mod deny;
 pub mod dependencies;
 pub mod imports;
 pub mod links;
+pub mod miri;
 pub mod openapi;
 pub mod paths;
 pub mod process;

@@ -7,7 +7,7 @@ use anyhow::ensure;
 use crate::process::{run_command, run_tests};
 use crate::tally::Tally;
 use crate::workspace::{Workspace, cargo};
-use crate::{browser, deny, dependencies, imports, links, openapi, purity};
+use crate::{browser, deny, dependencies, imports, links, miri, openapi, purity};
 
 /// One thing that is checked.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ pub enum Outcome {
 }
 
 /// Every step, in the order in which they run.
-pub const STEPS: [Step; 12] = [
+pub const STEPS: [Step; 13] = [
     Step {
         name: "format",
         what: "cargo fmt --all --check",
@@ -91,6 +91,11 @@ pub const STEPS: [Step; 12] = [
             &["run", "--release", "--locked", "--package", "sim", "--", "--seeds", "1000"],
             None,
         ),
+    },
+    Step {
+        name: "miri",
+        what: "the codec's tests under Miri: bytemuck by Stacked Borrows, abomonation by Tree Borrows",
+        action: Action::Call(miri::check),
     },
     Step {
         name: "browser",

@@ -159,7 +159,7 @@ impl Fold for Combine {
         for row in batch.rows() {
             let load_time = match row.load_time() {
                 LoadTime::Missing => None,
-                _ if !row.page_view => None,
+                _ if !row.is_page_view() => None,
                 other => Some(other),
             };
             let Some(load_time) = load_time else {

@@ -245,7 +245,7 @@ impl Fold for Tracked {
 
     fn rows(&mut self, batch: &Batch, close_before: EventTime, tally: &mut Tally) {
         for row in batch.rows() {
-            if row.page_view && row.time() > self.after {
+            if row.is_page_view() && row.time() > self.after {
                 self.page_view(batch, row, close_before, tally);
             } else {
                 tally.counts.filtered += 1;

@@ -111,6 +111,16 @@ pub struct HandDriven {
 impl HandDriven {
     /// Starts a deployment that is new.
     pub fn start(jobs: &JobSettings, time: &TimeSettings, workers: usize, partitions: u32) -> Self {
+        Self::start_on(timely::CommunicationConfig::Process(workers), jobs, time, partitions)
+    }
+
+    /// The same on workers that exchange what `communication` says.
+    pub fn start_on(
+        communication: timely::CommunicationConfig,
+        jobs: &JobSettings,
+        time: &TimeSettings,
+        partitions: u32,
+    ) -> Self {
         let log = SharedLog::default();
         for partition in 0..partitions {
             log.lock().expect("no panic").partitions.insert(PartitionId(partition), MemPartition::default());
@@ -131,7 +141,8 @@ impl HandDriven {
         let feed_log = Arc::clone(&log);
         #[expect(clippy::disallowed_methods, reason = "a test assembles its own threads")]
         let workers = std::thread::spawn(move || {
-            timely::execute(timely::Config::process(workers), move |worker| {
+            let threads = timely::Config { communication, worker: timely::WorkerConfig::default() };
+            timely::execute(threads, move |worker| {
                 let throttle = Throttle {
                     released: Arc::new(AtomicU64::new(u64::MAX)),
                     in_flight_bytes_max: 1 << 30,
@@ -172,6 +183,22 @@ impl HandDriven {
             bindings: Vec::new(),
             open: OpenState::default(),
         }
+    }
+
+    /// Has it recover from these.
+    fn replayed(mut self, records: &[TestRecord], bindings: &[Binding]) -> Self {
+        for record in records {
+            self.append(record.clone());
+        }
+        for binding in bindings {
+            let journaled = Journaled { close_to: binding.close_to, partitions: binding.partitions.clone() };
+            let result = self.epoch_up_to(ends(binding), binding.now, Close::Journaled(journaled));
+            assert!(result.rows.is_empty() && !result.commit, "replay says nothing: {result:?}");
+            self.ledger.merge(&result.ledger);
+            assert_eq!(self.ledger, complete(binding.ledger.clone()), "replay counts what was counted");
+            self.bindings.push(binding.clone());
+        }
+        self
     }
 
     /// The records of the log from one state to the next are one epoch's.
@@ -305,6 +332,40 @@ fn dropped(dropped: report::Dropped) -> Dropped {
     Dropped { job: dropped.job, partition, offset, reason }
 }
 
+/// Starts the real graph on workers that take everything that they exchange to bytes and back, as timely's
+/// flag `-z` has it, and as workers in several processes do.
+pub struct SerialisingFactory;
+
+impl SystemFactory for SerialisingFactory {
+    fn name(&self) -> &'static str {
+        "graph, serialising"
+    }
+
+    fn start(
+        &self,
+        jobs: &JobSettings,
+        time: &TimeSettings,
+        workers: usize,
+        partitions: u32,
+    ) -> Box<dyn System> {
+        let communication = timely::CommunicationConfig::ProcessBinary(workers);
+        Box::new(HandDriven::start_on(communication, jobs, time, partitions))
+    }
+
+    fn replay(
+        &self,
+        jobs: &JobSettings,
+        time: &TimeSettings,
+        workers: usize,
+        partitions: u32,
+        records: &[TestRecord],
+        bindings: &[Binding],
+    ) -> Box<dyn System> {
+        let communication = timely::CommunicationConfig::ProcessBinary(workers);
+        Box::new(HandDriven::start_on(communication, jobs, time, partitions).replayed(records, bindings))
+    }
+}
+
 /// Starts the real graph.
 pub struct GraphFactory;
 
@@ -332,19 +393,7 @@ impl SystemFactory for GraphFactory {
         records: &[TestRecord],
         bindings: &[Binding],
     ) -> Box<dyn System> {
-        let mut system = HandDriven::start(jobs, time, workers, partitions);
-        for record in records {
-            system.append(record.clone());
-        }
-        for binding in bindings {
-            let journaled = Journaled { close_to: binding.close_to, partitions: binding.partitions.clone() };
-            let result = system.epoch_up_to(ends(binding), binding.now, Close::Journaled(journaled));
-            assert!(result.rows.is_empty() && !result.commit, "replay says nothing: {result:?}");
-            system.ledger.merge(&result.ledger);
-            assert_eq!(system.ledger, complete(binding.ledger.clone()), "replay counts what was counted");
-            system.bindings.push(binding.clone());
-        }
-        Box::new(system)
+        Box::new(HandDriven::start(jobs, time, workers, partitions).replayed(records, bindings))
     }
 }
 
