@@ -33,11 +33,13 @@ pub enum Bug {
     EmptyPartitionIgnored,
     /// A job that begins anew begins at the frontier, although more than that was read.
     StartsAtFrontier,
+    /// The state for a snapshot is copied when records of later epochs have been taken in.
+    SnapshotAfterStash,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::RowsBeforeBinding,
         Self::FrontierRecomputed,
         Self::JudgedInArrivalOrder,
@@ -51,6 +53,7 @@ impl Bug {
         Self::EpochsMixed,
         Self::EmptyPartitionIgnored,
         Self::StartsAtFrontier,
+        Self::SnapshotAfterStash,
     ];
 
     /// Its name on a command line.
@@ -69,6 +72,7 @@ impl Bug {
             Self::EpochsMixed => "epochs-mixed",
             Self::EmptyPartitionIgnored => "empty-partition-ignored",
             Self::StartsAtFrontier => "starts-at-frontier",
+            Self::SnapshotAfterStash => "snapshot-after-stash",
         }
     }
 }
