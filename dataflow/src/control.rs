@@ -24,6 +24,9 @@ pub struct Tick {
     pub close: Close,
     /// What comes next; `None` when nothing does.
     pub next: Option<Plan>,
+    /// Whether every worker captures its state at the end of the epoch. The last epoch of a run is then
+    /// journaled even when nothing happened in it, so that there is a binding to name the snapshot.
+    pub snapshot: bool,
 }
 
 /// Where the frontier of an epoch comes from.
@@ -112,4 +115,6 @@ pub struct Decided {
     /// Partitions whose watermark is beyond this wait for the others. A hint for the sources only.
     #[serde(with = "millis")]
     pub hold_above: EventTime,
+    /// Whether the state at the end of the epoch is captured.
+    pub snapshot: bool,
 }

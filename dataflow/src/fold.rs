@@ -4,6 +4,7 @@
 //! are stashed. When the epoch is complete and its own frontier is known, every fold finishes it.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tidegate_model::planted::{Bug, is_planted};
@@ -21,6 +22,7 @@ use crate::epochs::Change;
 use crate::job::Batches;
 use crate::open::{OpenCounts, OpenReporter};
 use crate::report::{DropReason, Dropped, Report};
+use crate::snapshot::{Captured, Captures};
 
 /// The part of a job that sees events. It keeps state per key of this worker.
 pub trait Fold: 'static {
@@ -39,6 +41,9 @@ pub trait Fold: 'static {
     fn open(&self) -> OpenCounts {
         OpenCounts::default()
     }
+
+    /// Copies what it keeps from epoch to epoch; called after the end of one, before anything of the next.
+    fn capture(&self, _captured: &mut Captured) {}
 }
 
 /// What became of the events of an epoch, for one job.
@@ -87,6 +92,7 @@ trait Hosted {
     fn first(&self) -> Epoch;
     fn rows(&mut self, batch: &Batch, close_before: EventTime);
     fn finish(&mut self, decided: &Decided, capability: &Capability<u64>) -> [Option<Report>; 2];
+    fn capture(&self, captured: &mut Captured);
 }
 
 /// The output of a fold.
@@ -118,6 +124,10 @@ impl<F: Fold> Hosted for WithOutput<F> {
             self.output.activate().session(capability).give_iterator(changes);
         }
         [self.tally.take(), self.open.report(self.fold.open())]
+    }
+
+    fn capture(&self, captured: &mut Captured) {
+        self.fold.capture(captured);
     }
 }
 
@@ -183,7 +193,8 @@ impl<'s> HostBuilder<'s> {
     }
 
     /// Builds the operator; the stream reports what became of the events.
-    pub fn build(mut self) -> StreamVec<'s, u64, Report> {
+    pub fn build(mut self, captures: Rc<Captures>) -> StreamVec<'s, u64, Report> {
+        captures.register();
         let (reports_out, reports) = self.builder.new_output::<Vec<Report>>();
         let mut reports_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(reports_out);
         let reports_port = self.folds.len();
@@ -193,6 +204,9 @@ impl<'s> HostBuilder<'s> {
             let mut stash: BTreeMap<u64, Vec<Arc<Batch>>> = BTreeMap::new();
             let mut frontiers: BTreeMap<u64, (Decided, Vec<Capability<u64>>)> = BTreeMap::new();
             let mut close_before = EventTime::MIN;
+            let capture = move |epoch, folds: &[Box<dyn Hosted>]| {
+                captures.add(epoch, |captured| folds.iter().for_each(|fold| fold.capture(captured)));
+            };
             move |inputs| {
                 drain_batches(&mut |epoch, batch| stash.entry(epoch).or_default().push(batch));
                 decided.for_each(|time, decided| {
@@ -232,6 +246,9 @@ impl<'s> HostBuilder<'s> {
                     let capability = &capabilities[reports_port];
                     reports_out.activate().session(capability).give_iterator(reports.drain(..));
                     close_before = decided.close_to;
+                    if decided.snapshot {
+                        capture(decided.epoch, &folds);
+                    }
                 }
             }
         });

@@ -35,6 +35,7 @@ pub(crate) struct FrontierParts {
 pub(crate) struct Settled {
     pub(crate) epoch: Epoch,
     pub(crate) commit: bool,
+    pub(crate) snapshot: bool,
     pub(crate) state: TimeState,
     pub(crate) survey: Survey,
 }
@@ -138,7 +139,10 @@ impl Clock {
                 decide(&self.parts.settings, &self.state, statements, tick.now, Some(all_closed))
             }
         };
+        let is_last = tick.snapshot && tick.next.is_none();
         self.state = decision.state;
+        // A binding in which nothing happened; without a clock there is none to go on from.
+        let commit = decision.journal || (live && is_last && self.state.now > EventTime::MIN);
         let lag_ms = self.state.now.since_ms(self.state.frontier);
         let decided = Decided {
             epoch: tick.ends,
@@ -147,10 +151,12 @@ impl Clock {
             emit,
             provisional: live && lag_ms <= self.parts.provisional_lag_max_ms,
             hold_above: decision.hold_above,
+            snapshot: tick.snapshot,
         };
         let settled = Settled {
             epoch: tick.ends,
-            commit: decision.journal,
+            commit,
+            snapshot: tick.snapshot,
             state: self.state.clone(),
             survey: decision.survey,
         };

@@ -60,6 +60,7 @@ fn result(
     let mut result = EpochResult {
         epoch: settled.epoch,
         commit: settled.commit,
+        snapshot: settled.snapshot,
         now: settled.state.now,
         close_to: settled.state.frontier,
         partitions: settled.state.partitions,

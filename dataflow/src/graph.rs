@@ -21,6 +21,7 @@ use crate::hash::HashKey;
 use crate::job::{self, Building};
 use crate::report::EpochResult;
 use crate::settings::{JobSettings, TimeSettings};
+use crate::snapshot::{Captures, Restored};
 use crate::source::{SourceParts, Throttle, source};
 
 /// What every worker's graph is made of. Equal on all workers.
@@ -36,6 +37,8 @@ pub struct GraphConfig {
     pub first: Epoch,
     /// Where reading starts; partitions that are not named start at 0.
     pub start: BTreeMap<PartitionId, Offset>,
+    /// The state at the end of `first`, when it is not empty.
+    pub restored: Option<Arc<Restored>>,
     /// The jobs that began, or began anew, after the deployment did.
     pub starts: BTreeMap<String, JobStart>,
     /// Provisional rows an epoch, at most.
@@ -69,6 +72,8 @@ pub struct Graph {
     pub ticks: Option<Ticks>,
     /// Where complete epochs come out.
     pub results: Rc<Results>,
+    /// Where copies of this worker's state come out.
+    pub captures: Rc<Captures>,
     /// Where to wake this worker's source.
     pub source_address: Rc<[usize]>,
 }
@@ -94,6 +99,7 @@ impl Ticks {
 /// Builds the graph on this worker. The first tick must end `config.first`, with a journaled frontier.
 pub fn build(worker: &mut Worker, config: &GraphConfig, throttle: Throttle, feed: Box<dyn Feed>) -> Graph {
     let results = Rc::new(Results::default());
+    let captures = Rc::new(Captures::new(worker.index()));
     let (index, peers) = (worker.index(), worker.peers());
     let (input, source_address) = worker.dataflow_named("tidegate", |scope| {
         let (mut input, ticks) = scope.new_input::<Vec<(u64, Tick)>>();
@@ -116,6 +122,8 @@ pub fn build(worker: &mut Worker, config: &GraphConfig, throttle: Throttle, feed
                 ledger_jobs: jobs.iter().filter(|job| job.reads_events()).map(|job| job.name()).collect(),
                 first: config.first,
                 hold: Rc::clone(&hold),
+                captures: Rc::clone(&captures),
+                restored: config.restored.clone(),
             },
         );
         let frontiers = frontier(
@@ -140,19 +148,21 @@ pub fn build(worker: &mut Worker, config: &GraphConfig, throttle: Throttle, feed
             decided,
             sessions: None,
             starts: &config.starts,
+            captures: &captures,
+            restored: config.restored.as_ref(),
             reports: vec![sourced.reports],
         };
         for job in &jobs {
             job.build(&mut graph);
         }
         let mut reports = graph.reports;
-        reports.push(by_user.build());
-        reports.push(local.build());
+        reports.push(by_user.build(Rc::clone(&captures)));
+        reports.push(local.build(Rc::clone(&captures)));
         let reports = scope.concatenate(reports);
         gather(scope, reports, frontiers.settled, config.provisional_rows_max, Rc::clone(&results));
         (input, sourced.address)
     });
     // Only worker 0 speaks; the others' inputs end here, or every epoch would wait for them.
     let ticks = (index == 0).then_some(Ticks { input, workers: peers as u64 });
-    Graph { ticks, results, source_address }
+    Graph { ticks, results, captures, source_address }
 }

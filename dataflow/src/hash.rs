@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 /// Number of groups that keys are divided into; a group is the unit that moves between workers.
-pub const KEY_GROUPS: u64 = 256;
+pub const KEY_GROUPS: usize = 256;
 
 /// The deployment's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,12 +25,20 @@ impl HashKey {
     }
 }
 
-/// The worker, of `workers`, that keeps the state of a hash. It uses bits 40 to 47, which hash tables,
-/// taking the lowest and the highest ones, do not.
-#[allow(clippy::cast_possible_truncation, reason = "the group is below 256")]
+/// The key group of a hash. It is bits 40 to 47, which hash tables, taking the lowest and the highest ones,
+/// do not use.
+pub fn group_of(hash: u64) -> usize {
+    usize::from(hash.to_be_bytes()[2])
+}
+
+/// The worker, of `workers`, that keeps the state of a key group.
+pub fn worker_of_group(group: usize, workers: usize) -> usize {
+    group * workers / KEY_GROUPS
+}
+
+/// The worker, of `workers`, that keeps the state of a hash.
 pub fn worker_of(hash: u64, workers: usize) -> usize {
-    let group = (hash >> 40) % KEY_GROUPS;
-    group as usize * workers / 256
+    worker_of_group(group_of(hash), workers)
 }
 
 /// Hands a hash that already is one on to a hash table.
@@ -66,7 +74,8 @@ mod tests {
     #[test]
     fn every_group_has_a_worker_and_groups_stay_whole_when_workers_double() {
         for group in 0..KEY_GROUPS {
-            let hash = group << 40;
+            let hash = (group as u64) << 40 | 0xff << 48 | 0xff << 32;
+            assert_eq!(group_of(hash), group);
             let (two, four) = (worker_of(hash, 2), worker_of(hash, 4));
             assert!(two < 2 && four < 4);
             assert_eq!(four / 2, two);

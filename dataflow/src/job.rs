@@ -20,6 +20,7 @@ use crate::fold::HostBuilder;
 use crate::jobs::{EventAggregator, PerformanceTracker, SessionOverview, SessionTracker};
 use crate::report::Report;
 use crate::settings::{EventClock, JobSettings};
+use crate::snapshot::{Captures, Restored};
 
 /// Batches, each with the worker that keeps its users.
 pub type Batches<'s> = StreamVec<'s, u64, (u64, Arc<Batch>)>;
@@ -64,14 +65,23 @@ pub struct Building<'a, 's> {
     pub sessions: Option<StreamVec<'s, u64, Change<Rc<SessionMetrics>>>>,
     /// The jobs that began, or began anew, after the deployment did.
     pub starts: &'a BTreeMap<String, JobStart>,
+    /// Where operators put copies of their state.
+    pub captures: &'a Rc<Captures>,
+    /// The snapshot to start from.
+    pub restored: Option<&'a Arc<Restored>>,
     /// Reports of rows.
     pub reports: Vec<StreamVec<'s, u64, Report>>,
 }
 
-impl Building<'_, '_> {
+impl<'a> Building<'a, '_> {
     /// When `job` began.
     pub fn start_of(&self, job: &str) -> JobStart {
         self.starts.get(job).copied().unwrap_or(JobStart::ORIGIN)
+    }
+
+    /// What `job` starts from: nothing when it began, or began anew, after the snapshot was made.
+    pub fn restored_for(&self, job: &str) -> Option<&'a Restored> {
+        self.restored.map(Arc::as_ref).filter(|restored| self.start_of(job).epoch <= restored.epoch())
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! There is no clock, no randomness, no environment, no thread and no socket in this crate. Records
 //! come in through a [`feed::Feed`], time through a [`control::Tick`]; what leaves is a
-//! [`report::EpochResult`] for each epoch.
+//! [`report::EpochResult`] for each epoch, and a [`snapshot::Captured`] of each worker where a tick asks for it.
 
 pub mod batch;
 pub mod control;
@@ -19,6 +19,7 @@ pub mod jobs;
 pub mod open;
 pub mod report;
 pub mod settings;
+pub mod snapshot;
 pub mod source;
 pub mod survey;
 pub mod view;

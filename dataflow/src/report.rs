@@ -92,6 +92,8 @@ pub struct EpochResult {
     pub epoch: Epoch,
     /// Whether it is to be committed. Not so when nothing happened, nor in replay.
     pub commit: bool,
+    /// Whether every worker captured its state at its end.
+    pub snapshot: bool,
     /// The clock at its end.
     pub now: EventTime,
     /// Its frontier.

@@ -27,6 +27,7 @@ use crate::feed::Feed;
 use crate::graph::Hold;
 use crate::report::{DropReason, Dropped, Report};
 use crate::settings::EventClock;
+use crate::snapshot::{Captures, PartitionRow, Restored};
 use crate::survey::Appended;
 
 /// Bytes of the log that a source reads before it lets other operators run.
@@ -64,6 +65,9 @@ pub(crate) struct SourceParts {
     /// The epoch that only recovers, in which nothing is read.
     pub(crate) first: Epoch,
     pub(crate) hold: Rc<Hold>,
+    pub(crate) captures: Rc<Captures>,
+    /// The snapshot to start from.
+    pub(crate) restored: Option<Arc<Restored>>,
 }
 
 /// The streams that leave a source.
@@ -165,6 +169,9 @@ struct Source {
     start: BTreeMap<PartitionId, Offset>,
     ledger_jobs: Vec<&'static str>,
     hold: Rc<Hold>,
+    captures: Rc<Captures>,
+    /// What the snapshot knows of the partitions: the largest time reached, and the latest.
+    restored: BTreeMap<PartitionId, (EventTime, EventTime)>,
     index: usize,
     peers: usize,
     activator: Activator,
@@ -181,6 +188,7 @@ struct Source {
 
 impl Source {
     fn new(parts: SourceParts, index: usize, peers: usize, activator: Activator) -> Self {
+        parts.captures.register();
         Self {
             feed: parts.feed,
             router: Router::new(parts.rules, peers),
@@ -190,6 +198,8 @@ impl Source {
             start: parts.start,
             ledger_jobs: parts.ledger_jobs,
             hold: parts.hold,
+            captures: parts.captures,
+            restored: parts.restored.map(|restored| restored.partitions()).unwrap_or_default(),
             index,
             peers,
             activator,
@@ -329,6 +339,9 @@ impl Source {
                 appended: cursor.appended.take(),
             })
             .collect();
+        if tick.snapshot {
+            self.capture(tick.ends);
+        }
         let report = self.tally();
         let next = tick.next.as_ref().map(|plan| plan.epoch);
         if let Some(plan) = &tick.next {
@@ -336,6 +349,17 @@ impl Source {
         }
         self.plan = tick.next;
         Step::Ended { statements, report, next }
+    }
+
+    fn capture(&self, epoch: Epoch) {
+        self.captures.add(epoch, |captured| {
+            let row = |(id, cursor): (&PartitionId, &Cursor)| PartitionRow {
+                largest_ms: cursor.largest.as_millis(),
+                latest_ms: cursor.latest.as_millis(),
+                partition: u64::from(id.0),
+            };
+            captured.windows.partitions.extend(self.partitions.iter().map(row));
+        });
     }
 
     fn tally(&mut self) -> Option<Report> {
@@ -367,11 +391,13 @@ impl Source {
         for id in ids {
             if id.0 as usize % self.peers == self.index {
                 let position = self.start.get(&id).copied().unwrap_or(Offset::ZERO);
+                let nothing = (EventTime::MIN, EventTime::MIN);
+                let (largest, latest) = self.restored.get(&id).copied().unwrap_or(nothing);
                 self.partitions.entry(id).or_insert(Cursor {
                     position,
-                    largest: EventTime::MIN,
+                    largest,
                     largest_of_epoch: EventTime::MIN,
-                    latest: EventTime::MIN,
+                    latest,
                     records: 0,
                     appended: None,
                 });

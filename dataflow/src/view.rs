@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::rc::Rc;
 
 use differential_dataflow::difference::{Abelian, Semigroup};
 use differential_dataflow::hashable::Hashable;
@@ -20,8 +21,10 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 
 use crate::control::Decided;
 use crate::epochs::{Change, per_epoch};
+use crate::job::Building;
 use crate::open::{OpenCounts, OpenReporter};
 use crate::report::{OutRow, Report};
+use crate::snapshot::{Restored, SumRow, Windows};
 
 /// What a view knows of its windows.
 pub trait Windowed: Clone + 'static {
@@ -45,38 +48,54 @@ pub trait Windowed: Clone + 'static {
     fn row(&self, key: &Self::Key, value: &Self::Value) -> Self::Row;
 }
 
-/// The rows of a view whose value is the sum of all changes.
-pub(crate) fn summed_view<'s, W>(
+/// A view whose value is the sum of all changes.
+pub trait Summed: Windowed<Value: ExchangeData + Semigroup + Abelian> {
+    /// A sum as a snapshot has it.
+    fn sum_row(key: &Self::Key, sum: &Self::Value) -> SumRow;
+
+    /// The other way round.
+    fn sum_of(row: &SumRow) -> (Self::Key, Self::Value);
+
+    /// Where a snapshot has its sums.
+    fn sums_in(windows: &Windows) -> &Vec<SumRow>;
+
+    /// The same, to add to them.
+    fn sums_in_mut(windows: &mut Windows) -> &mut Vec<SumRow>;
+}
+
+/// Adds a summed view to the graph.
+pub(crate) fn summed_view<'s, W: Summed>(
     name: &'static str,
     changes: StreamVec<'s, u64, Change<W::Key, W::Value>>,
-    decided: StreamVec<'s, u64, Decided>,
     view: &W,
-) -> StreamVec<'s, u64, Report>
-where
-    W: Windowed,
-    W::Value: ExchangeData + Semigroup + Abelian,
-{
-    let sums = retire(name, changes, decided.clone(), view.clone()).as_collection().count_total();
-    gate(name, sums.inner, decided, view.clone())
+    graph: &mut Building<'_, 's>,
+) {
+    let sums = retire(name, changes, view.clone(), graph).as_collection().count_total();
+    graph.reports.push(gate(name, sums.inner, graph.decided.clone(), view.clone()));
 }
 
 /// Passes changes on, and one epoch after a window's horizon takes all of them back.
-fn retire<'s, W>(
-    name: &str,
+///
+/// After a snapshot was restored, what it held is passed on in the first epoch.
+fn retire<'s, W: Summed>(
+    name: &'static str,
     changes: StreamVec<'s, u64, Change<W::Key, W::Value>>,
-    decided: StreamVec<'s, u64, Decided>,
     view: W,
-) -> StreamVec<'s, u64, Change<W::Key, W::Value>>
-where
-    W: Windowed,
-    W::Value: ExchangeData + Semigroup + Abelian,
-{
+    graph: &Building<'_, 's>,
+) -> StreamVec<'s, u64, Change<W::Key, W::Value>> {
     let mut sums: BTreeMap<(EventTime, W::Key), W::Value> = BTreeMap::new();
     let pact = Exchange::new(|(key, _, _): &Change<W::Key, W::Value>| key.hashed().into());
+    let restored = graph.restored_for(name).into_iter().flat_map(Restored::windows);
+    let is_own = own::<W::Key>(|key| key.hashed().into(), graph);
+    let restored = restored.flat_map(|windows| W::sums_in(windows)).map(W::sum_of);
+    let mut restored: Vec<_> = restored.filter(|(key, _)| is_own(key)).collect();
+    let captures = Rc::clone(graph.captures);
+    captures.register();
+    let decided = graph.decided.clone();
     per_epoch(&format!("{name}: retire"), changes, pact, decided, move |decided, changes, out| {
         let epoch = decided.epoch.0;
         let mut summed: BTreeMap<W::Key, W::Value> = BTreeMap::new();
-        for (key, change) in changes {
+        for (key, change) in std::mem::take(&mut restored).into_iter().chain(changes) {
             add(summed.entry(key), change);
         }
         for (key, change) in summed {
@@ -93,7 +112,20 @@ where
             sum.negate();
             out.push((key, epoch, sum));
         }
+        if decided.snapshot {
+            captures.add(decided.epoch, |captured| {
+                let rows = sums.iter().map(|((_, key), sum)| W::sum_row(key, sum));
+                W::sums_in_mut(&mut captured.windows).extend(rows);
+            });
+        }
     })
+}
+
+/// Whether this worker keeps a key that is exchanged by `hash`.
+pub(crate) fn own<K>(hash: impl Fn(&K) -> u64, graph: &Building<'_, '_>) -> impl Fn(&K) -> bool {
+    let (index, peers) = (graph.scope.index() as u64, graph.scope.peers() as u64);
+    // This is how timely distributes what it exchanges.
+    move |key| hash(key) % peers == index
 }
 
 fn add<K: Ord, V: Semigroup>(place: Entry<'_, K, V>, change: V) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, TestError, TestRng, TestRunner};
-use support::graph::{GraphFactory, SerialisingFactory};
+use support::graph::{GraphFactory, Part, SerialisingFactory, SnapshotFactory};
 use support::oracle::Oracle;
 use support::properties::{
     Property, recovery_does_not_matter, rows_are_those_of_the_oracle, time_is_as_written,
@@ -87,6 +87,24 @@ fn workers_that_serialise_make_no_difference() {
             let (typed, serialised) = (course(&GraphFactory), course(&SerialisingFactory));
             assert_eq!(typed, serialised, "{workers} workers, {workload:#?}");
         }
+    }
+}
+
+#[test]
+fn a_recovery_from_a_snapshot_makes_no_difference() {
+    let factory = SnapshotFactory { without: None };
+    if let Some((workload, why)) = counterexample(&workloads(), recovery_does_not_matter, &factory, 200) {
+        panic!("{why}\nin {workload:#?}");
+    }
+}
+
+/// Of what a snapshot need not hold the test above would say nothing.
+#[test]
+fn every_part_of_a_snapshot_is_needed() {
+    for part in Part::ALL {
+        let factory = SnapshotFactory { without: Some(part) };
+        let found = counterexample(&workloads(), recovery_does_not_matter, &factory, 0);
+        assert!(found.is_some(), "no workload needs {part:?}");
     }
 }
 

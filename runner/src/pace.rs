@@ -237,7 +237,7 @@ impl Pace {
         let plan = next.as_ref().map(|(epoch, open)| Plan { epoch: *epoch, reading: reading(open) });
         self.open = next;
         self.sent.push_back(epoch);
-        Some(Tick { ends: epoch, now, close, next: plan })
+        Some(Tick { ends: epoch, now, close, next: plan, snapshot: false })
     }
 
     /// What comes after `epoch`, when it is known.

@@ -121,6 +121,7 @@ pub fn drive(log: &Arc<MemoryLog>, workers: usize) -> Vec<EpochResult> {
         hash_key: HASH_KEY,
         first: Epoch(0),
         start: BTreeMap::new(),
+        restored: None,
         starts: BTreeMap::new(),
         provisional_rows_max: 10_000,
         provisional_lag_max_ms: 60_000,
@@ -180,12 +181,17 @@ fn ticks(log: &MemoryLog) -> VecDeque<Tick> {
     };
     let TimeState { now, frontier, partitions } = TimeState::default();
     let begin = Close::Journaled(Journaled { close_to: frontier, partitions });
-    let mut ticks =
-        VecDeque::from([Tick { ends: Epoch(0), now, close: begin, next: plans.peek().map(plan) }]);
+    let mut ticks = VecDeque::from([Tick {
+        ends: Epoch(0),
+        now,
+        close: begin,
+        next: plans.peek().map(plan),
+        snapshot: false,
+    }]);
     while let Some((ends, _, now)) = plans.next() {
         let next = plans.peek().map(plan);
         let close = if next.is_some() { Close::Decide } else { Close::DecideAndCloseAll };
-        ticks.push_back(Tick { ends, now, close, next });
+        ticks.push_back(Tick { ends, now, close, next, snapshot: false });
     }
     ticks
 }

@@ -17,7 +17,8 @@ use crate::hash::HashedSet;
 use crate::job::{Building, Common, Job, definition};
 use crate::open::OpenCounts;
 use crate::settings::JobSettings;
-use crate::view::{Windowed, summed_view};
+use crate::snapshot::{Captured, Keyed, SumRow, UsersRow, Windows};
+use crate::view::{Summed, Windowed, summed_view};
 
 /// The job.
 #[derive(Clone, Debug)]
@@ -67,8 +68,13 @@ impl Job for EventAggregator {
 
     fn build(&self, graph: &mut Building<'_, '_>) {
         let start = graph.start_of(self.name());
-        let partials = graph.by_user.fold(self.name(), start.epoch, Partials::new(self, start.after));
-        graph.reports.push(summed_view(self.name(), partials, graph.decided.clone(), self));
+        let mut partials = Partials::new(self, start.after);
+        if let Some(restored) = graph.restored_for(self.name()) {
+            let keyed = restored.keyed(graph.scope.index(), graph.scope.peers());
+            keyed.for_each(|keyed| partials.restore(keyed));
+        }
+        let partials = graph.by_user.fold(self.name(), start.epoch, partials);
+        summed_view(self.name(), partials, self, graph);
     }
 }
 
@@ -101,6 +107,25 @@ impl Windowed for EventAggregator {
             event_count: events.unsigned_abs(),
             user_count: users.unsigned_abs(),
         }
+    }
+}
+
+impl Summed for EventAggregator {
+    fn sum_row((start_ms, event_type): &Key, (events, users): &Sums) -> SumRow {
+        SumRow { start_ms: *start_ms, label: u64::from(*event_type), sums: [*events, *users, 0, 0] }
+    }
+
+    fn sum_of(row: &SumRow) -> (Key, Sums) {
+        let event_type = u8::try_from(row.label).expect("decoding looked at it");
+        ((row.start_ms, event_type), (row.sums[0], row.sums[1]))
+    }
+
+    fn sums_in(windows: &Windows) -> &Vec<SumRow> {
+        &windows.events
+    }
+
+    fn sums_in_mut(windows: &mut Windows) -> &mut Vec<SumRow> {
+        &mut windows.events
     }
 }
 
@@ -138,6 +163,28 @@ impl Partials {
             open: BTreeMap::new(),
         }
     }
+
+    fn window(&mut self, start: EventTime) -> &mut OpenWindow {
+        let types = self.types;
+        self.open.entry(start).or_insert_with(|| OpenWindow {
+            types: (0..types).map(|_| Partial::default()).collect(),
+            touched: false,
+        })
+    }
+
+    /// Takes in what a snapshot holds. Of the events it holds none: all were reported, and are in the sums.
+    fn restore(&mut self, keyed: &Keyed) {
+        for (row, hashes) in keyed.sets() {
+            let window = self.window(EventTime::from_millis(row.start_ms));
+            let partial = &mut window.types[row.event_type as usize];
+            partial.users.extend(hashes);
+            partial.reported.1 = count(&partial.users);
+        }
+    }
+}
+
+fn count(users: &HashedSet) -> i64 {
+    i64::try_from(users.len()).expect("fewer users than i64 can count")
 }
 
 impl Fold for Partials {
@@ -151,12 +198,7 @@ impl Fold for Partials {
             let window = self.windows.window_of(first.time());
             let expired = window.end.plus_ms(self.lateness_ms) <= close_before;
             let before_start = window.start <= self.after;
-            let mut open = (!expired && !before_start).then(|| {
-                self.open.entry(window.start).or_insert_with(|| OpenWindow {
-                    types: (0..self.types).map(|_| Partial::default()).collect(),
-                    touched: false,
-                })
-            });
+            let mut open = (!expired && !before_start).then(|| self.window(window.start));
             while let Some(row) = rows.next_if(|row| window.start <= row.time() && row.time() < window.end) {
                 if row.event_type == TYPE_NOT_LISTED || before_start {
                     tally.counts.filtered += 1;
@@ -177,8 +219,7 @@ impl Fold for Partials {
         for (start, window) in self.open.iter_mut().filter(|(_, window)| window.touched) {
             window.touched = false;
             for (event_type, partial) in window.types.iter_mut().enumerate() {
-                let users = i64::try_from(partial.users.len()).expect("fewer users than i64 can count");
-                let sums = (partial.events, users);
+                let sums = (partial.events, count(&partial.users));
                 let (events, users) = (sums.0 - partial.reported.0, sums.1 - partial.reported.1);
                 if events != 0 {
                     partial.reported = sums;
@@ -201,5 +242,18 @@ impl Fold for Partials {
         let users = partials.map(|partial| partial.users.len()).sum::<usize>();
         let users = i64::try_from(users).expect("fewer users than i64 can count");
         OpenCounts { users, ..OpenCounts::default() }
+    }
+
+    fn capture(&self, captured: &mut Captured) {
+        let keyed = &mut captured.keyed;
+        for (start, window) in &self.open {
+            for (event_type, partial) in (0..).zip(&window.types) {
+                if !partial.users.is_empty() {
+                    let users = u32::try_from(partial.users.len()).expect("fewer users than fit into memory");
+                    keyed.users.push(UsersRow { start_ms: start.as_millis(), users, event_type });
+                    keyed.hashes.extend(&partial.users);
+                }
+            }
+        }
     }
 }

@@ -14,7 +14,8 @@ use timely::dataflow::operators::vec::{Filter, Map};
 use crate::epochs::Change;
 use crate::job::{Building, Common, Job, definition};
 use crate::settings::{JobSettings, SessionEnd};
-use crate::view::{Windowed, summed_view};
+use crate::snapshot::{SumRow, Windows, device_of};
+use crate::view::{Summed, Windowed, summed_view};
 
 /// The job.
 #[derive(Clone, Debug)]
@@ -96,7 +97,7 @@ impl Job for SessionOverview {
             let device = DeviceCategory::from_name(&session.device_category);
             ((start, device.expect("SessionTracker writes the names")), epoch, sums)
         });
-        graph.reports.push(summed_view(self.name(), changes, graph.decided.clone(), self));
+        summed_view(self.name(), changes, self, graph);
     }
 }
 
@@ -134,5 +135,27 @@ impl Windowed for SessionOverview {
             avg_duration: duration_ms as f64 / sessions as f64,
             avg_page_count: pages as f64 / sessions as f64,
         }
+    }
+}
+
+impl Summed for SessionOverview {
+    fn sum_row((start_ms, device): &Key, sums: &Sums) -> SumRow {
+        let (sessions, bounces, duration_ms, pages) = *sums;
+        let sums = [sessions, bounces, duration_ms, pages];
+        SumRow { start_ms: *start_ms, label: *device as u64, sums }
+    }
+
+    fn sum_of(row: &SumRow) -> (Key, Sums) {
+        let [sessions, bounces, duration_ms, pages] = row.sums;
+        let device = device_of(row.label);
+        ((row.start_ms, device), (sessions, bounces, duration_ms, pages))
+    }
+
+    fn sums_in(windows: &Windows) -> &Vec<SumRow> {
+        &windows.overview
+    }
+
+    fn sums_in_mut(windows: &mut Windows) -> &mut Vec<SumRow> {
+        &mut windows.overview
     }
 }

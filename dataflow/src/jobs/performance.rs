@@ -4,6 +4,7 @@
 //! runs travel to the worker that keeps the window.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use tidegate_model::binding::Definition;
 use tidegate_model::event::Fields;
@@ -17,7 +18,8 @@ use crate::epochs::{Change, per_epoch};
 use crate::fold::{Fold, Tally};
 use crate::job::{Building, Common, Job, definition};
 use crate::settings::JobSettings;
-use crate::view::{Windowed, gate};
+use crate::snapshot::{LoadTimeRow, Restored, RunRow, Windows, device_of};
+use crate::view::{Windowed, gate, own};
 
 /// The largest load time that counts, in milliseconds.
 const LOAD_TIME_MAX_MS: u32 = 3_600_000;
@@ -61,13 +63,17 @@ impl Job for PerformanceTracker {
         let start = graph.start_of(self.name());
         let combine = Combine { job: self.clone(), after: start.after, open: BTreeMap::new() };
         let runs = graph.local.fold(self.name(), start.epoch, combine);
-        let mut kept: BTreeMap<Key, Kept> = BTreeMap::new();
+        let mut kept = self.restored(graph);
+        let captures = Rc::clone(graph.captures);
+        captures.register();
         let job = self.clone();
         let pact = Exchange::new(|((key, _), _, _): &Change<(Key, Run)>| key_hash(key));
         let name = format!("{}: merge", self.name());
+        // What a snapshot held is said in the first epoch.
+        let mut unsaid: BTreeMap<Key, ()> = kept.keys().map(|key| (*key, ())).collect();
         let values = per_epoch(&name, runs, pact, graph.decided.clone(), move |decided, runs, out| {
             let epoch = decided.epoch.0;
-            let mut touched = BTreeMap::new();
+            let mut touched = std::mem::take(&mut unsaid);
             for ((key, run), _) in runs {
                 let kept = kept.entry(key).or_default();
                 kept.merge(run);
@@ -87,8 +93,35 @@ impl Job for PerformanceTracker {
                 }
                 oldest.remove();
             }
+            if decided.snapshot {
+                captures.add(decided.epoch, |captured| capture(&kept, &mut captured.windows));
+            }
         });
         graph.reports.push(gate(self.name(), values, graph.decided.clone(), self.clone()));
+    }
+}
+
+impl PerformanceTracker {
+    /// What this worker keeps of what a snapshot held.
+    fn restored(&self, graph: &Building<'_, '_>) -> BTreeMap<Key, Kept> {
+        let restored = graph.restored_for(self.name()).into_iter().flat_map(Restored::windows);
+        let is_own = own::<Key>(key_hash, graph);
+        let runs = restored.flat_map(Windows::each_run).map(|(run, values)| {
+            let value =
+                |row: &LoadTimeRow| (u32::try_from(row.millis).expect("decoding looked at it"), row.count);
+            let kept = Kept { values: values.iter().map(value).collect(), said: None };
+            ((run.start_ms, device_of(u64::from(run.device))), kept)
+        });
+        runs.filter(|(key, _)| is_own(key)).collect()
+    }
+}
+
+fn capture(kept: &BTreeMap<Key, Kept>, windows: &mut Windows) {
+    for ((start_ms, device), kept) in kept {
+        let values = u32::try_from(kept.values.len()).expect("each is a different u32");
+        windows.runs.push(RunRow { start_ms: *start_ms, values, device: *device as u32 });
+        let row = |(millis, count): &(u32, u64)| LoadTimeRow { count: *count, millis: u64::from(*millis) };
+        windows.load_times.extend(kept.values.iter().map(row));
     }
 }
 

@@ -29,6 +29,7 @@ use crate::job::{Building, Common, Job, definition};
 use crate::open::OpenCounts;
 use crate::report::{OutRow, Report};
 use crate::settings::{JobSettings, SessionEnd};
+use crate::snapshot::{Captured, KeyRow, Keyed};
 use crate::view::report;
 
 /// The job.
@@ -93,7 +94,7 @@ impl Job for SessionTracker {
 
     fn build(&self, graph: &mut Building<'_, '_>) {
         let start = graph.start_of(self.name());
-        let fold = Tracked {
+        let mut fold = Tracked {
             job: self.clone(),
             after: start.after,
             keys: HashedMap::default(),
@@ -102,6 +103,10 @@ impl Job for SessionTracker {
             changes: Vec::new(),
             open: 0,
         };
+        if let Some(restored) = graph.restored_for(self.name()) {
+            let keyed = restored.keyed(graph.scope.index(), graph.scope.peers());
+            keyed.for_each(|keyed| fold.restore(keyed));
+        }
         let sessions = graph.by_user.fold(self.name(), start.epoch, fold);
         graph.sessions = Some(sessions.clone());
         let name = format!("{}: rows", self.name());
@@ -228,6 +233,23 @@ impl Tracked {
         }
     }
 
+    /// Takes in what a snapshot holds.
+    fn restore(&mut self, keyed: &Keyed) {
+        self.keys.reserve(keyed.keys.len());
+        for (row, sessions, names) in keyed.each_key() {
+            let names = std::str::from_utf8(names).expect("decoding looked at it");
+            let (session_id, user_id) = names.split_at(row.session_len as usize);
+            let mut entry = KeySessions::new(session_id, user_id);
+            for session in sessions {
+                self.open += i64::from(session.emitted == 0);
+                entry.sessions.restore(session);
+            }
+            let key = (row.user, row.session);
+            self.keys.insert(key, entry);
+            self.remind(key);
+        }
+    }
+
     /// Makes sure that the key is looked at when the first of its sessions closes.
     fn remind(&mut self, key: Key) {
         let entry = self.keys.get_mut(&key).expect("a key with a session is kept");
@@ -282,6 +304,28 @@ impl Fold for Tracked {
 
     fn open(&self) -> OpenCounts {
         OpenCounts { sessions: self.open, ..OpenCounts::default() }
+    }
+
+    fn capture(&self, captured: &mut Captured) {
+        let keyed = &mut captured.keyed;
+        keyed.keys.reserve(self.keys.len());
+        keyed.sessions.reserve(self.keys.len());
+        for ((user, session), entry) in &self.keys {
+            let (session_id, user_id) = entry.names.pair();
+            let before = keyed.sessions.len();
+            keyed.sessions.extend(entry.sessions.rows());
+            keyed.names.extend_from_slice(session_id.as_bytes());
+            keyed.names.extend_from_slice(user_id.as_bytes());
+            let length = |count: usize| u32::try_from(count).expect("no record is near 4 GiB");
+            keyed.keys.push(KeyRow {
+                user: *user,
+                session: *session,
+                session_len: length(session_id.len()),
+                user_len: length(user_id.len()),
+                sessions: length(keyed.sessions.len() - before),
+                reserved: 0,
+            });
+        }
     }
 }
 

@@ -13,10 +13,13 @@ use tidegate_dataflow::hash::HashKey;
 use tidegate_dataflow::open::OpenState;
 use tidegate_dataflow::report::{self, DropReason, EpochResult};
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
+use tidegate_dataflow::snapshot::{Captured, Object, Restored};
 use tidegate_dataflow::source::Throttle;
 use tidegate_dataflow::{Graph, GraphConfig, build};
 use tidegate_model::binding::BINDING_VERSION;
 use tidegate_model::{Binding, Epoch, EventTime, Generation, Ledger, Offset, PartitionId, Schema};
+
+use timely::CommunicationConfig::{Process, ProcessBinary};
 
 use super::record::{Dropped, OutRow, Reason, TestRecord, complete, ends};
 use super::system::{EpochOutcome, System, SystemFactory};
@@ -96,7 +99,9 @@ pub struct HandDriven {
     log: SharedLog,
     ticks: Option<mpsc::Sender<Tick>>,
     results: mpsc::Receiver<EpochResult>,
+    captured: mpsc::Receiver<Captured>,
     workers: Option<JoinHandle<()>>,
+    worker_count: usize,
     state: TimeState,
     /// The epoch that is open.
     epoch: Epoch,
@@ -111,16 +116,22 @@ pub struct HandDriven {
 impl HandDriven {
     /// Starts a deployment that is new.
     pub fn start(jobs: &JobSettings, time: &TimeSettings, workers: usize, partitions: u32) -> Self {
-        Self::start_on(timely::CommunicationConfig::Process(workers), jobs, time, partitions)
+        Self::start_on(workers, Process, jobs, time, partitions, None)
     }
 
-    /// The same on workers that exchange what `communication` says.
-    pub fn start_on(
-        communication: timely::CommunicationConfig,
+    /// The same on workers that exchange what `communication` says, from a snapshot where there is one, and with
+    /// what a binding says of time at its epoch.
+    fn start_on(
+        workers: usize,
+        communication: fn(usize) -> timely::CommunicationConfig,
         jobs: &JobSettings,
         time: &TimeSettings,
         partitions: u32,
+        snapshot: Option<(Restored, TimeState)>,
     ) -> Self {
+        let (restored, state) = snapshot
+            .map_or((None, TimeState::default()), |(restored, state)| (Some(Arc::new(restored)), state));
+        let first = restored.as_ref().map_or(Epoch(0), |restored| restored.epoch());
         let log = SharedLog::default();
         for partition in 0..partitions {
             log.lock().expect("no panic").partitions.insert(PartitionId(partition), MemPartition::default());
@@ -129,19 +140,24 @@ impl HandDriven {
             jobs: jobs.clone(),
             time: *time,
             hash_key: HashKey(11, 7),
-            first: Epoch(0),
-            start: BTreeMap::new(),
+            first,
+            start: state.partitions.iter().map(|(id, state)| (*id, state.end)).collect(),
+            restored,
             starts: BTreeMap::new(),
             provisional_rows_max: 1_000,
             provisional_lag_max_ms: 60_000,
         };
         let (ticks, ticked) = mpsc::channel::<Tick>();
         let (completed, results) = mpsc::channel();
+        let (capture, captured) = mpsc::channel();
         let ends = Mutex::new(Some((ticked, completed)));
         let feed_log = Arc::clone(&log);
         #[expect(clippy::disallowed_methods, reason = "a test assembles its own threads")]
-        let workers = std::thread::spawn(move || {
-            let threads = timely::Config { communication, worker: timely::WorkerConfig::default() };
+        let worker_threads = std::thread::spawn(move || {
+            let threads = timely::Config {
+                communication: communication(workers),
+                worker: timely::WorkerConfig::default(),
+            };
             timely::execute(threads, move |worker| {
                 let throttle = Throttle {
                     released: Arc::new(AtomicU64::new(u64::MAX)),
@@ -149,9 +165,14 @@ impl HandDriven {
                     in_flight_bytes: Arc::default(),
                 };
                 let feed = Box::new(MemFeed(Arc::clone(&feed_log)));
-                let Graph { mut ticks, results, .. } = build(worker, &config, throttle, feed);
+                let capture = capture.clone();
+                let Graph { mut ticks, results, captures, .. } = build(worker, &config, throttle, feed);
                 let ends = (worker.index() == 0).then(|| ends.lock().expect("no panic").take()).flatten();
                 while worker.has_dataflows() {
+                    while let Some(captured) = captures.pop() {
+                        // The test may have ended.
+                        let _ = capture.send(captured);
+                    }
                     if let Some((ticked, completed)) = &ends {
                         match ticked.try_recv() {
                             Ok(tick) => ticks.as_mut().expect("worker 0 has them").send(&tick),
@@ -174,9 +195,11 @@ impl HandDriven {
             log,
             ticks: Some(ticks),
             results,
-            workers: Some(workers),
-            state: TimeState::default(),
-            epoch: Epoch(0),
+            captured,
+            workers: Some(worker_threads),
+            worker_count: workers,
+            state,
+            epoch: first,
             paused: BTreeMap::new(),
             finishing: false,
             ledger: complete(Ledger::default()),
@@ -187,17 +210,8 @@ impl HandDriven {
 
     /// Has it recover from these.
     fn replayed(mut self, records: &[TestRecord], bindings: &[Binding]) -> Self {
-        for record in records {
-            self.append(record.clone());
-        }
-        for binding in bindings {
-            let journaled = Journaled { close_to: binding.close_to, partitions: binding.partitions.clone() };
-            let result = self.epoch_up_to(ends(binding), binding.now, Close::Journaled(journaled));
-            assert!(result.rows.is_empty() && !result.commit, "replay says nothing: {result:?}");
-            self.ledger.merge(&result.ledger);
-            assert_eq!(self.ledger, complete(binding.ledger.clone()), "replay counts what was counted");
-            self.bindings.push(binding.clone());
-        }
+        self.append_all(records);
+        self.replay(bindings);
         self
     }
 
@@ -216,6 +230,7 @@ impl HandDriven {
         ends: BTreeMap<PartitionId, Offset>,
         now: EventTime,
         close: Close,
+        snapshot: bool,
     ) -> EpochResult {
         let (idle, full) = (self.epoch, self.epoch.next());
         let journaled =
@@ -225,6 +240,7 @@ impl HandDriven {
             now: self.state.now,
             close: Close::Journaled(journaled),
             next: Some(Plan { epoch: full, reading: Reading::UpTo(ends) }),
+            snapshot: false,
         });
         let before: BTreeMap<_, _> =
             self.state.partitions.iter().map(|(id, state)| (*id, state.end)).collect();
@@ -233,6 +249,7 @@ impl HandDriven {
             now,
             close,
             next: Some(Plan { epoch: full.next(), reading: Reading::UpTo(before) }),
+            snapshot,
         });
         self.epoch = full.next();
         let nothing = self.results.recv().expect("the workers run");
@@ -242,6 +259,42 @@ impl HandDriven {
         self.state =
             TimeState { now: result.now, frontier: result.close_to, partitions: result.partitions.clone() };
         result
+    }
+
+    fn append_all(&mut self, records: &[TestRecord]) {
+        records.iter().for_each(|record| self.append(record.clone()));
+    }
+
+    /// Replays bound epochs.
+    fn replay(&mut self, bindings: &[Binding]) {
+        for binding in bindings {
+            self.replay_one(binding, false);
+        }
+    }
+
+    fn replay_one(&mut self, binding: &Binding, snapshot: bool) {
+        let journaled = Journaled { close_to: binding.close_to, partitions: binding.partitions.clone() };
+        let close = Close::Journaled(journaled);
+        let result = self.epoch_up_to(ends(binding), binding.now, close, snapshot);
+        assert!(result.rows.is_empty() && !result.commit, "replay says nothing: {result:?}");
+        self.ledger.merge(&result.ledger);
+        assert_eq!(self.ledger, complete(binding.ledger.clone()), "replay counts what was counted");
+        self.bindings.push(binding.clone());
+    }
+
+    /// Replays bound epochs and makes a snapshot at the end of the last one.
+    fn snapshot(&mut self, bindings: &[Binding], without: Option<Part>) -> (Restored, TimeState) {
+        let (last, before) = bindings.split_last().expect("there is one");
+        self.replay(before);
+        self.replay_one(last, true);
+        let captured = self.captured.iter().take(self.worker_count).map(Object::from);
+        let mut objects: Vec<_> = captured.collect();
+        if let Some(part) = without {
+            objects.iter_mut().for_each(|object| part.remove(object));
+        }
+        let epoch = objects[0].epoch;
+        assert!(objects.iter().all(|object| object.epoch == epoch), "of one epoch");
+        (Restored::new(epoch, objects), self.state.clone())
     }
 
     fn send(&self, tick: Tick) {
@@ -285,7 +338,7 @@ impl System for HandDriven {
         let close =
             if std::mem::take(&mut self.finishing) { Close::DecideAndCloseAll } else { Close::Decide };
         let ends = self.ends();
-        let result = self.epoch_up_to(ends, now, close);
+        let result = self.epoch_up_to(ends, now, close, false);
         self.ledger.merge(&result.ledger);
         if result.commit {
             self.bindings.push(Binding {
@@ -348,8 +401,7 @@ impl SystemFactory for SerialisingFactory {
         workers: usize,
         partitions: u32,
     ) -> Box<dyn System> {
-        let communication = timely::CommunicationConfig::ProcessBinary(workers);
-        Box::new(HandDriven::start_on(communication, jobs, time, partitions))
+        Box::new(HandDriven::start_on(workers, ProcessBinary, jobs, time, partitions, None))
     }
 
     fn replay(
@@ -361,8 +413,8 @@ impl SystemFactory for SerialisingFactory {
         records: &[TestRecord],
         bindings: &[Binding],
     ) -> Box<dyn System> {
-        let communication = timely::CommunicationConfig::ProcessBinary(workers);
-        Box::new(HandDriven::start_on(communication, jobs, time, partitions).replayed(records, bindings))
+        let system = HandDriven::start_on(workers, ProcessBinary, jobs, time, partitions, None);
+        Box::new(system.replayed(records, bindings))
     }
 }
 
@@ -397,6 +449,82 @@ impl SystemFactory for GraphFactory {
     }
 }
 
+/// A part of a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    Users,
+    Sessions,
+    EventSums,
+    OverviewSums,
+    LoadTimes,
+    Partitions,
+}
+
+impl Part {
+    pub const ALL: [Self; 6] =
+        [Self::Users, Self::Sessions, Self::EventSums, Self::OverviewSums, Self::LoadTimes, Self::Partitions];
+
+    fn remove(self, object: &mut Object) {
+        match self {
+            Self::Users => object.groups.iter_mut().for_each(|group| group.users.clear()),
+            Self::Sessions => object.groups.iter_mut().for_each(|group| group.keys.clear()),
+            Self::EventSums => object.windows.events.clear(),
+            Self::OverviewSums => object.windows.overview.clear(),
+            Self::LoadTimes => object.windows.runs.clear(),
+            Self::Partitions => object.windows.partitions.clear(),
+        }
+    }
+}
+
+/// Starts the real graph; a recovery is by a snapshot that another number of workers made, and by what was
+/// bound after it.
+pub struct SnapshotFactory {
+    /// What the snapshot lacks.
+    pub without: Option<Part>,
+}
+
+impl SystemFactory for SnapshotFactory {
+    fn name(&self) -> &'static str {
+        "graph, from a snapshot"
+    }
+
+    fn start(
+        &self,
+        jobs: &JobSettings,
+        time: &TimeSettings,
+        workers: usize,
+        partitions: u32,
+    ) -> Box<dyn System> {
+        GraphFactory.start(jobs, time, workers, partitions)
+    }
+
+    fn replay(
+        &self,
+        jobs: &JobSettings,
+        time: &TimeSettings,
+        workers: usize,
+        partitions: u32,
+        records: &[TestRecord],
+        bindings: &[Binding],
+    ) -> Box<dyn System> {
+        if bindings.is_empty() {
+            return GraphFactory.replay(jobs, time, workers, partitions, records, bindings);
+        }
+        // Mostly there is something to replay; sometimes the snapshot is of the last epoch.
+        let (before, after) = bindings.split_at(bindings.len() - bindings.len() / 3);
+        let before_workers = [3, 1, 2, 4][workers % 4];
+        let mut maker = HandDriven::start(jobs, time, before_workers, partitions);
+        maker.append_all(records);
+        let snapshot = maker.snapshot(before, self.without);
+        let mut system = HandDriven::start_on(workers, Process, jobs, time, partitions, Some(snapshot));
+        system.append_all(records);
+        system.ledger = maker.ledger.clone();
+        system.bindings = before.to_vec();
+        system.replay(after);
+        Box::new(system)
+    }
+}
+
 impl Drop for HandDriven {
     fn drop(&mut self) {
         let last = Tick {
@@ -407,6 +535,7 @@ impl Drop for HandDriven {
                 partitions: self.state.partitions.clone(),
             }),
             next: None,
+            snapshot: false,
         };
         if let Some(ticks) = self.ticks.take() {
             let _ = ticks.send(last);

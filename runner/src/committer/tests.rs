@@ -113,6 +113,7 @@ fn epoch(epoch: u64) -> EpochResult {
     EpochResult {
         epoch: Epoch(epoch),
         commit: true,
+        snapshot: false,
         now: EventTime::from_millis(1),
         close_to: EventTime::from_millis(0),
         partitions: BTreeMap::new(),

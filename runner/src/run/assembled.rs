@@ -79,6 +79,7 @@ where
         hash_key,
         first: pace.first(),
         start: BTreeMap::new(),
+        restored: None,
         starts,
         provisional_rows_max: config.provisional_rows_max,
         provisional_lag_max_ms: config.provisional_lag_max_ms,

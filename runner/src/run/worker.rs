@@ -53,7 +53,7 @@ impl<R: EventReader + 'static> WorkerPart<R> {
             in_flight_bytes_max,
             in_flight_bytes: Arc::clone(&control.status.in_flight_bytes[worker.index()]),
         };
-        let Graph { ticks, results, source_address } = build(worker, &graph, throttle, Box::new(feed));
+        let Graph { ticks, results, source_address, .. } = build(worker, &graph, throttle, Box::new(feed));
         // Waking works once the activator is there; until then the source runs by itself.
         let _ = source.set(worker.sync_activator_for(source_address.to_vec()));
         control.register(worker.sync_activator_for(source_address.to_vec()));

@@ -86,12 +86,14 @@ fn ticks(first: Epoch, bindings: &[Binding]) -> Vec<Tick> {
         now: EventTime::MIN,
         close: Close::Journaled(nothing),
         next: bindings.first().map(plan),
+        snapshot: false,
     };
     let epoch = |(at, binding): (usize, &Binding)| Tick {
         ends: binding.epoch,
         now: binding.now,
         close: Close::Again(Journaled { close_to: binding.close_to, partitions: binding.partitions.clone() }),
         next: bindings.get(at + 1).map(plan),
+        snapshot: false,
     };
     std::iter::once(begin).chain(bindings.iter().enumerate().map(epoch)).collect()
 }
@@ -107,6 +109,7 @@ pub(super) fn an_undisturbed_run_makes_the_same_rows(plan: &Plan, state: &State)
         hash_key: HashKey(key.0, key.1),
         first,
         start: BTreeMap::new(),
+        restored: None,
         starts: last.starts.clone(),
         provisional_rows_max: 0,
         provisional_lag_max_ms: 0,

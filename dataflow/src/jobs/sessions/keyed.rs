@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use tidegate_model::{DeviceCategory, EventTime};
 
 use crate::batch::Position;
+use crate::snapshot::{SessionRow, device_of};
 
 /// What decides sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,28 @@ pub(super) struct Sessions(SmallVec<[Session; 1]>);
 impl Sessions {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The sessions as a snapshot has them.
+    pub(super) fn rows(&self) -> impl Iterator<Item = SessionRow> {
+        self.0.iter().map(|session| SessionRow {
+            start_ms: session.start.as_millis(),
+            last_ms: session.last.as_millis(),
+            pages: session.pages,
+            device: session.device as u32,
+            emitted: u32::from(session.emitted),
+        })
+    }
+
+    /// Adds a session of a snapshot's, which touches no other.
+    pub(super) fn restore(&mut self, row: &SessionRow) {
+        self.0.push(Session {
+            start: EventTime::from_millis(row.start_ms),
+            last: EventTime::from_millis(row.last_ms),
+            pages: row.pages,
+            device: device_of(u64::from(row.device)),
+            emitted: row.emitted != 0,
+        });
     }
 
     /// Adds a session and merges it with those that it touches. `taken` is shown each of them whose row
