@@ -262,7 +262,9 @@ impl HandDriven {
     }
 
     fn append_all(&mut self, records: &[TestRecord]) {
-        records.iter().for_each(|record| self.append(record.clone()));
+        for record in records {
+            self.append(record.clone());
+        }
     }
 
     /// Replays bound epochs.
@@ -290,7 +292,9 @@ impl HandDriven {
         let captured = self.captured.iter().take(self.worker_count).map(Object::from);
         let mut objects: Vec<_> = captured.collect();
         if let Some(part) = without {
-            objects.iter_mut().for_each(|object| part.remove(object));
+            for object in &mut objects {
+                part.remove(object);
+            }
         }
         let epoch = objects[0].epoch;
         assert!(objects.iter().all(|object| object.epoch == epoch), "of one epoch");
