@@ -35,9 +35,5 @@ pub use error::FrameError;
 pub use frame::{decode, decode_bytes, encode, encode_bytes};
 pub use plain::Plain;
 
-#[cfg(feature = "abomonation")]
-#[doc(hidden)]
-pub use ::abomonation as __abomonation;
-
 #[cfg(target_endian = "big")]
 compile_error!("rows lie in frames as they lie in memory, which is little-endian");

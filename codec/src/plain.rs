@@ -5,39 +5,15 @@ use bytemuck::Pod;
 use bytemuck::{cast_slice, cast_slice_mut};
 
 /// A row that is its bytes. Implement it with [`plain!`](crate::plain).
-#[cfg(not(feature = "abomonation"))]
 pub trait Plain: Pod {
     /// Names the type, and its layout: another layout has another kind.
     const KIND: u32;
 }
 
-/// A row that is its bytes. Implement it with [`plain!`](crate::plain).
-#[cfg(feature = "abomonation")]
-pub trait Plain: Pod + ::abomonation::Abomonation {
-    /// Names the type, and its layout: another layout has another kind.
-    const KIND: u32;
-}
-
-/// Says that a `#[repr(C)]` type that is [`Pod`](crate::bytemuck::Pod) is a row of that kind. That it
-/// owns nothing outside of its bytes, which abomonation has to know, follows from `Pod`.
-#[cfg(not(feature = "abomonation"))]
+/// Says that a `#[repr(C)]` type that is [`Pod`](crate::bytemuck::Pod) is a row of that kind.
 #[macro_export]
 macro_rules! plain {
     ($row:ty, $kind:expr) => {
-        impl $crate::Plain for $row {
-            const KIND: u32 = $kind;
-        }
-    };
-}
-
-/// Says that a `#[repr(C)]` type that is [`Pod`](crate::bytemuck::Pod) is a row of that kind. That it
-/// owns nothing outside of its bytes, which abomonation has to know, follows from `Pod`.
-#[cfg(feature = "abomonation")]
-#[macro_export]
-macro_rules! plain {
-    ($row:ty, $kind:expr) => {
-        impl $crate::__abomonation::Abomonation for $row {}
-
         impl $crate::Plain for $row {
             const KIND: u32 = $kind;
         }
