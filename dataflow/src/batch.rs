@@ -120,7 +120,7 @@ impl Row {
 }
 
 /// Rows of one epoch, for one worker. Workers that do not share memory exchange it as two frames of
-/// [`tidegate_codec`], see [`mod@wire`].
+/// [`tidegate_codec`].
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     rows: Vec<Row>,
