@@ -81,6 +81,7 @@ fn commit(epoch: &EpochResult) -> Commit {
         ledger: epoch.ledger.clone(),
         starts: [].into(),
         origin: None,
+        snapshot: None,
     };
     Commit { bindings: vec![binding], rows: epoch.rows.iter().map(row).collect() }
 }

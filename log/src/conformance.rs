@@ -58,6 +58,7 @@ pub fn run_all<S: Subject>(fresh: impl Fn() -> S) {
     events::many_appenders_lose_and_double_nothing(&fresh());
     events::users_stay_in_their_partition(&fresh());
     journal::bindings_survive(&fresh());
+    journal::old_bindings_can_be_pruned(&fresh());
     journal::rows_become_visible_with_their_binding(&fresh());
     journal::rows_keep_everything(&fresh());
     journal::epochs_increase(&fresh());
@@ -101,6 +102,7 @@ pub fn binding(epoch: u64, generation: Generation) -> Binding {
         ledger: tidegate_model::Ledger::default(),
         starts: [].into(),
         origin: None,
+        snapshot: None,
     }
 }
 

@@ -12,7 +12,10 @@ use crate::ledger::Ledger;
 use crate::time::{EventTime, millis};
 
 /// The version of the JSON form of [`Binding`]; a reader refuses a newer one by name.
-pub const BINDING_VERSION: u32 = 1;
+///
+/// Version 2 may name a snapshot, and what is older than a snapshot may be gone: whoever knows version 1
+/// only would take what is left for everything there ever was.
+pub const BINDING_VERSION: u32 = 2;
 
 /// One journaled epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +44,9 @@ pub struct Binding {
     /// In the first binding of a deployment only: how it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// A snapshot that was whole when this was committed, of this epoch or an earlier one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Manifest>,
 }
 
 impl Binding {
@@ -87,6 +93,36 @@ pub struct JobStart {
 impl JobStart {
     /// The start of a job that was there from the beginning.
     pub const ORIGIN: Self = Self { epoch: Epoch(0), after: EventTime::MIN };
+}
+
+/// A snapshot: what it is of, and the objects that hold it. It counts from the commit of its binding on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The epoch at whose end it was made.
+    pub epoch: Epoch,
+    /// The clock then.
+    #[serde(with = "millis")]
+    pub now: EventTime,
+    /// The frontier of that epoch.
+    #[serde(with = "millis")]
+    pub close_to: EventTime,
+    /// Where each partition stood.
+    pub partitions: BTreeMap<PartitionId, PartitionState>,
+    /// How the deployment began: the binding that said so first may be gone.
+    pub origin: Origin,
+    /// One object of each worker.
+    pub objects: Vec<SnapshotObject>,
+}
+
+/// An object of a snapshot. It is what it is to be when length and checksum are right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotObject {
+    /// Its name in the store of snapshots.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// The CRC-32 of all of it.
+    pub crc32: u32,
 }
 
 /// What decides the rows of a job. Two definitions are the same when their settings are.

@@ -54,6 +54,7 @@ impl Process {
             ledger: Ledger::default(),
             starts: BTreeMap::new(),
             origin: None,
+            snapshot: None,
         };
         self.journal.commit(&Commit { bindings: vec![binding], rows }).expect("the commit succeeds");
     }

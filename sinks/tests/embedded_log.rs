@@ -50,6 +50,7 @@ impl Process {
             ledger: Ledger::default(),
             starts: BTreeMap::new(),
             origin: None,
+            snapshot: None,
         };
         let record = |topic: &str, op, value: Vec<u8>, headers| RowRecord {
             topic: topic.into(),

@@ -356,6 +356,7 @@ impl System for HandDriven {
                 ledger: self.ledger.clone(),
                 starts: BTreeMap::new(),
                 origin: None,
+                snapshot: None,
             });
         }
         EpochOutcome {

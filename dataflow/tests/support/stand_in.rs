@@ -217,6 +217,7 @@ impl StandIn {
             ledger: output.ledger.clone(),
             starts: BTreeMap::new(),
             origin: None,
+            snapshot: None,
         });
         self.bound = next;
         output

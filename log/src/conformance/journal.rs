@@ -81,6 +81,26 @@ pub fn bindings_survive(subject: &impl Subject) {
     }
 }
 
+/// What is pruned is gone for everybody, and everything else stays; the newest binding always does.
+pub fn old_bindings_can_be_pruned(subject: &impl Subject) {
+    let mut journal = subject.journal();
+    let generation = journal.recover().expect("it recovers").generation;
+    let all = [10, 11, 20].map(|epoch| binding(epoch, generation));
+    let three = Commit { bindings: all.to_vec(), rows: vec![row(10, "a")] };
+    journal.commit(&three).expect("it commits");
+    for (before, left) in [(9, &all[..]), (10, &all[..]), (20, &all[2..]), (20, &all[2..]), (21, &all[2..])] {
+        journal.prune(Epoch(before)).expect("it prunes");
+        assert_eq!(bindings(&mut journal, None), left, "before {before}");
+    }
+    assert_eq!(values(&mut subject.rows()), ["a"], "rows stay");
+    journal.commit(&commit(15, generation, vec![])).expect_err("epochs still increase");
+    let mut next = subject.journal();
+    let again = next.recover().expect("it recovers");
+    assert_eq!((bindings(&mut next, None), again.last), (all[2..].to_vec(), Some(all[2].clone())));
+    let fenced = journal.prune(Epoch(20));
+    assert!(matches!(fenced, Err(CommitError::Fenced { .. })), "{fenced:?}");
+}
+
 /// Rows of a key are seen in their order, and only when they are committed.
 pub fn rows_become_visible_with_their_binding(subject: &impl Subject) {
     let (mut journal, mut rows) = (subject.journal(), subject.rows());

@@ -40,6 +40,10 @@ impl Journal for Scripted {
         self.taken.lock().expect("no panic").push(commit.clone());
         Ok(())
     }
+
+    fn prune(&mut self, _: Epoch) -> Result<(), CommitError> {
+        unreachable!("there is no snapshot")
+    }
 }
 
 /// A log with one record, at offset 7, that can be read when it may.

@@ -67,6 +67,7 @@ fn binding(epoch: u64, end: u64, close_to: i64) -> Binding {
         ledger: Ledger::default(),
         starts: BTreeMap::new(),
         origin: None,
+        snapshot: None,
     }
 }
 
@@ -94,6 +95,10 @@ impl Journal for Bound {
 
     fn commit(&mut self, _: &Commit) -> Result<(), CommitError> {
         unreachable!("a start commits nothing")
+    }
+
+    fn prune(&mut self, _: Epoch) -> Result<(), CommitError> {
+        unreachable!("a start removes nothing")
     }
 }
 

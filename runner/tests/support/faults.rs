@@ -61,6 +61,10 @@ impl<J: Journal> Journal for FaultyJournal<J> {
             None => self.journal.commit(commit),
         }
     }
+
+    fn prune(&mut self, before: Epoch) -> Result<(), CommitError> {
+        self.journal.prune(before)
+    }
 }
 
 pub struct FaultyReader<R> {

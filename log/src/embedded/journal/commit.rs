@@ -29,16 +29,21 @@ pub(super) fn commit(
         insert_bindings(connection, committed_at, commit)?;
         insert_rows(connection, own, commit)
     });
+    outcome.map_err(|failure| commit_error(failure, path))
+}
+
+/// What a transaction of the journal's that failed comes to.
+pub(super) fn commit_error(failure: Failure<CommitError>, path: &str) -> CommitError {
     let path = path.to_owned();
-    outcome.map_err(|failure| match failure {
+    match failure {
         Failure::Body(error) => error,
         Failure::Full => CommitError::DiskFull { path },
         Failure::Definite(error) => CommitError::Storage { path, reason: error.to_string() },
         Failure::Indefinite(error) => CommitError::Indefinite { path, reason: error.to_string() },
-    })
+    }
 }
 
-type Step<T> = Result<T, Abort<CommitError>>;
+pub(super) type Step<T> = Result<T, Abort<CommitError>>;
 
 fn own_error(abort: Abort<String>) -> Abort<CommitError> {
     match abort {
@@ -47,7 +52,7 @@ fn own_error(abort: Abort<String>) -> Abort<CommitError> {
     }
 }
 
-fn check_generation(connection: &Connection, own: Generation) -> Step<()> {
+pub(super) fn check_generation(connection: &Connection, own: Generation) -> Step<()> {
     let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE key = 'generation'")?;
     let other = Generation(statement.query_row([], |row| row.get(0))?);
     if own == Generation(0) {

@@ -104,7 +104,10 @@ fn first_kept(
     let sql = "SELECT offset, epoch, length(value) FROM rows
                WHERE topic = ?1 AND partition = 0 AND offset >= ?2 AND offset < ?3 ORDER BY offset";
     let mut statement = connection.prepare_cached(sql)?;
-    let sql = "SELECT committed_at FROM bindings WHERE epoch = ?1";
+    // Of an epoch whose binding is gone the next one that is left tells the time: a minute too late at most.
+    let sql = "SELECT committed_at FROM (SELECT epoch, committed_at FROM ages WHERE epoch >= ?1
+                   UNION ALL SELECT epoch, committed_at FROM bindings WHERE epoch >= ?1)
+               ORDER BY epoch LIMIT 1";
     let mut committed_at = connection.prepare_cached(sql)?;
     let mut rows = statement.query((topic, from, until))?;
     let (mut old_epoch, mut bytes) = (None, 0);
@@ -117,7 +120,6 @@ fn first_kept(
         if old_epoch == Some(epoch) {
             continue;
         }
-        // An epoch whose binding is gone is older than all that have one.
         let at: Option<i64> = committed_at.query_row([epoch], |row| row.get(0)).optional()?;
         if at.is_some_and(|at| at >= before.as_millis()) {
             return Ok(offset);

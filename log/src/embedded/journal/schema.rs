@@ -26,6 +26,10 @@ const SETTINGS: &str = "
     PRAGMA cache_size = -32768;
 ";
 
+/// It came later than the others, and is made where it is missing.
+const AGES: &str =
+    "CREATE TABLE IF NOT EXISTS ages (epoch INTEGER PRIMARY KEY, committed_at INTEGER NOT NULL)";
+
 const TABLES: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE bindings (epoch INTEGER PRIMARY KEY, committed_at INTEGER NOT NULL, body TEXT NOT NULL);
@@ -61,10 +65,12 @@ pub(super) fn open_writer(path: &Path, vfs: Option<&str>) -> Result<Connection, 
     connection.execute_batch(SETTINGS).map_err(failed)?;
     if has_tables(&connection).map_err(failed)? {
         check_version(&connection, path)?;
+        connection.execute_batch(AGES).map_err(failed)?;
         return Ok(connection);
     }
     let made = transaction::<_, Infallible>(&mut connection, |connection| {
         connection.execute_batch(TABLES)?;
+        connection.execute_batch(AGES)?;
         connection.execute("INSERT INTO meta VALUES ('version', ?1)", [JOURNAL_VERSION])?;
         Ok(())
     });

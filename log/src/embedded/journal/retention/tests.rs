@@ -100,3 +100,27 @@ fn a_commit_waits_for_one_transaction_at_most() {
     assert_eq!(*gone_at_commits.lock().expect("no panic"), [0, ROWS_AT_ONCE]);
     assert_eq!(first_offset(&path), ROWS_AT_ONCE * TRANSACTIONS_AT_ONCE);
 }
+
+#[test]
+fn a_row_keeps_its_age_when_its_binding_is_pruned() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let now = Arc::new(Mutex::new(0_i64));
+    let read = Arc::clone(&now);
+    let clock = Arc::new(move || EventTime::from_millis(*read.lock().expect("no panic")));
+    let db = JournalDb::open(dir.path().join(FILE), None, clock).expect("it opens");
+    let mut journal = EmbeddedJournal::new(Arc::clone(&db));
+    let generation = journal.recover().expect("it recovers").generation;
+    // An epoch a second, for three minutes.
+    for epoch in 1..=180 {
+        *now.lock().expect("no panic") = i64::try_from(epoch).expect("small") * 1_000;
+        journal.commit(&commit(epoch, generation, vec![row(epoch, "a")])).expect("it commits");
+    }
+    journal.prune(tidegate_model::Epoch(180)).expect("it prunes");
+    let before = |seconds: i64| {
+        db.remove_rows(TOPIC, &[], EventTime::from_millis(seconds * 1_000)).expect("it removes").rows
+    };
+    assert_eq!(before(59), 0, "the first minute is not over");
+    assert_eq!(before(61), 59, "it is over, and nothing of the second goes");
+    assert_eq!(before(150), 60);
+    assert_eq!(before(181), 61, "the last binding is there");
+}
