@@ -9,6 +9,7 @@
 //! epoch, which reads nothing: the sums of the windows are said once, as after an epoch in which all of it
 //! had come, and the gates see each window become final without anybody wanting its row.
 
+mod format;
 mod restored;
 mod rows;
 
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use tidegate_model::{DeviceCategory, Epoch};
 
+pub use self::format::{FORMAT_VERSION, FormatError, decode, encode};
 pub use self::restored::{Object, Restored};
 pub use self::rows::{
     KeyRow, Keyed, LoadTimeRow, PartitionRow, RunRow, SessionRow, SumRow, UsersRow, Windows,

@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use tidegate_codec::bytemuck::{Pod, Zeroable};
+
 use crate::hash::{KEY_GROUPS, group_of};
 
 /// A set of users in a window of one event type; their hashes follow in [`Keyed::hashes`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[bytemuck(crate = "tidegate_codec::bytemuck")]
 #[repr(C)]
 pub struct UsersRow {
     /// Start of the window.
@@ -17,7 +20,8 @@ pub struct UsersRow {
 }
 
 /// A user's session id; its sessions follow in [`Keyed::sessions`], its names in [`Keyed::names`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[bytemuck(crate = "tidegate_codec::bytemuck")]
 #[repr(C)]
 pub struct KeyRow {
     /// Hash of the user's id.
@@ -35,7 +39,8 @@ pub struct KeyRow {
 }
 
 /// A session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[bytemuck(crate = "tidegate_codec::bytemuck")]
 #[repr(C)]
 pub struct SessionRow {
     /// Its first event.
@@ -51,7 +56,8 @@ pub struct SessionRow {
 }
 
 /// The sums of one window of a view.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[bytemuck(crate = "tidegate_codec::bytemuck")]
 #[repr(C)]
 pub struct SumRow {
     /// Start of the window.
@@ -63,7 +69,8 @@ pub struct SumRow {
 }
 
 /// The load times of one window and device; the values follow in [`Windows::load_times`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[bytemuck(crate = "tidegate_codec::bytemuck")]
 #[repr(C)]
 pub struct RunRow {
     /// Start of the window.
@@ -75,7 +82,8 @@ pub struct RunRow {
 }
 
 /// A load time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[bytemuck(crate = "tidegate_codec::bytemuck")]
 #[repr(C)]
 pub struct LoadTimeRow {
     /// How many events had it.
@@ -85,7 +93,8 @@ pub struct LoadTimeRow {
 }
 
 /// What a source knows of a partition beside its binding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[bytemuck(crate = "tidegate_codec::bytemuck")]
 #[repr(C)]
 pub struct PartitionRow {
     /// The largest min(event time, append time) since the first record.

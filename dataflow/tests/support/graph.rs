@@ -13,7 +13,7 @@ use tidegate_dataflow::hash::HashKey;
 use tidegate_dataflow::open::OpenState;
 use tidegate_dataflow::report::{self, DropReason, EpochResult};
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
-use tidegate_dataflow::snapshot::{Captured, Object, Restored};
+use tidegate_dataflow::snapshot::{Captured, Object, Restored, decode, encode};
 use tidegate_dataflow::source::Throttle;
 use tidegate_dataflow::{Graph, GraphConfig, build};
 use tidegate_model::binding::BINDING_VERSION;
@@ -289,8 +289,9 @@ impl HandDriven {
         let (last, before) = bindings.split_last().expect("there is one");
         self.replay(before);
         self.replay_one(last, true);
-        let captured = self.captured.iter().take(self.worker_count).map(Object::from);
-        let mut objects: Vec<_> = captured.collect();
+        let written = self.captured.iter().take(self.worker_count).map(encode);
+        let read = written.map(|bytes| decode(&bytes).expect("it is as it was written"));
+        let mut objects: Vec<_> = read.collect();
         if let Some(part) = without {
             for object in &mut objects {
                 part.remove(object);
