@@ -16,7 +16,8 @@ use tidegate_runner::clock::SystemClock;
 use tidegate_runner::run::DrainLimits;
 use tidegate_runner::status::Progress;
 use tidegate_runner::{
-    Accept, Clock, Entropy, Parts, Recovery, RunError, RunnerConfig, Running, Script, Topics, recover, start,
+    Accept, Clock, Entropy, ObjectSnapshots, Parts, Recovery, RunError, RunnerConfig, Running, Script,
+    Topics, recover, start,
 };
 use tidegate_sinks::{CacheConfig, CacheSink, METRICS_FILE, OpenError, Sink, SqliteSeed, SqliteStore};
 
@@ -52,21 +53,30 @@ pub(crate) fn open_log(config: &Config, partitions: u32) -> Result<EmbeddedLog, 
     })
 }
 
+/// The folder of snapshots in the data directory.
+const SNAPSHOTS: &str = "snapshots";
+
 /// Takes the journal over and says what a run starts from.
 pub(crate) fn recover_from(
     log: &EmbeddedLog,
+    config: &Config,
     jobs: JobSettings,
     accept: Accept,
 ) -> Result<Recovered, CommandError> {
     let mut journal = log.journal();
-    let recovery = recover(&mut journal, &jobs, accept, &mut log.reader(), &SystemClock, &mut SystemEntropy);
-    Ok(Recovered { journal, jobs, recovery: recovery.map_err(run_error)? })
+    let folder = Path::new(&config.data_dir).join(SNAPSHOTS);
+    let snapshots =
+        ObjectSnapshots::in_folder(&folder).map_err(|error| CommandError::new(Exit::Failure, error))?;
+    let (store, mut reader) = (Some(&snapshots as _), log.reader());
+    let recovery = recover(&mut journal, &jobs, accept, &mut reader, store, &SystemClock, &mut SystemEntropy);
+    Ok(Recovered { journal, jobs, snapshots: Arc::new(snapshots), recovery: recovery.map_err(run_error)? })
 }
 
 /// A journal that was taken over, and what it said.
 pub(crate) struct Recovered {
     journal: EmbeddedJournal,
     jobs: JobSettings,
+    snapshots: Arc<ObjectSnapshots>,
     pub(crate) recovery: Recovery,
 }
 
@@ -104,6 +114,7 @@ impl Pipeline {
             open_reader: || log.reader(),
             script,
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
+            snapshots: Some(recovered.snapshots),
             observer: watchers.observer,
         };
         let running = start(parts).map_err(run_error)?;

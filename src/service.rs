@@ -91,7 +91,7 @@ impl Service {
         let ending = Ending::watched(deadline, stop.clone(), runtime.handle().clone())?;
 
         let log = open(config)?;
-        let recovered = recover_from(&log, config.job_settings(), accept)?;
+        let recovered = recover_from(&log, config, config.job_settings(), accept)?;
         let mut registries = Registries::default();
         let freshness = Arc::new(Freshness::register(&mut registries.dataflow));
         log_metrics::register(&mut registries.ingest, &log.watch());

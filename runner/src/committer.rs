@@ -11,7 +11,7 @@ use tidegate_dataflow::job;
 use tidegate_dataflow::report::{Dropped, EpochResult, OutRow};
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_log::{Commit, CommitError, EventReader, Journal, ReadError, RowRecord};
-use tidegate_model::binding::{BINDING_VERSION, Definition, Origin};
+use tidegate_model::binding::{BINDING_VERSION, Definition, Manifest, Origin};
 use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Op};
 
@@ -57,6 +57,8 @@ pub enum StepError {
 pub struct Committed {
     /// The binding of the last epoch.
     pub binding: Binding,
+    /// The snapshot that counts from now on, if one of the bindings named one.
+    pub snapshot: Option<Manifest>,
     /// Its epochs, oldest first.
     pub epochs: Vec<EpochFacts>,
     /// Rows, provisional ones and dropped records included.
@@ -74,6 +76,10 @@ pub struct Committer<J, R> {
     starts: BTreeMap<String, JobStart>,
     origin: Option<Origin>,
     ledger: Ledger,
+    /// A snapshot that waits for a binding.
+    written: Option<Manifest>,
+    /// An epoch that is not to be committed yet.
+    held: Option<Epoch>,
     waiting: VecDeque<EpochResult>,
     /// Epochs prepared for their commit since the start.
     committed: u64,
@@ -94,6 +100,8 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
             starts: recovery.starts.clone(),
             origin: recovery.origin,
             ledger: recovery.ledger.clone(),
+            written: None,
+            held: None,
             waiting: VecDeque::new(),
             committed: 0,
             pending: None,
@@ -103,6 +111,17 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
     /// Adds a complete epoch; epochs come in order.
     pub fn push(&mut self, epoch: EpochResult) {
         self.waiting.push_back(epoch);
+    }
+
+    /// The next binding names this snapshot, if its epoch is that of the snapshot or a later one: a snapshot
+    /// of epochs that are not bound is none.
+    pub fn attach(&mut self, written: Manifest) {
+        self.written = Some(written);
+    }
+
+    /// This epoch, and what comes after it, waits until it is no longer held.
+    pub fn hold(&mut self, epoch: Option<Epoch>) {
+        self.held = epoch;
     }
 
     /// Whether everything that was pushed is committed.
@@ -123,8 +142,10 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
         let epoch = last.epoch;
         match self.journal.commit(commit) {
             Ok(()) => {
+                let snapshot = commit.bindings.iter().rev().find_map(|binding| binding.snapshot.clone());
                 let committed = Committed {
                     binding: last.clone(),
+                    snapshot,
                     epochs: std::mem::take(epochs),
                     rows: commit.rows.len(),
                 };
@@ -143,7 +164,7 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
         while let Some(result) = self.waiting.front() {
             let rows = result.rows.len() + result.provisional.len() + result.dropped.len();
             let full = commit.rows.len() + rows > COMMIT_ROWS_MAX || bytes > COMMIT_BYTES_MAX;
-            if !commit.bindings.is_empty() && full {
+            if self.held == Some(result.epoch) || (!commit.bindings.is_empty() && full) {
                 break;
             }
             // The records are read before anything is taken off the queue: a failure changes nothing.
@@ -203,6 +224,7 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
             ledger: self.ledger.clone(),
             starts: self.starts.clone(),
             origin: self.origin.take(),
+            snapshot: self.written.take_if(|written| written.epoch <= epoch),
         });
     }
 }

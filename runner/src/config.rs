@@ -6,6 +6,8 @@ use std::sync::Arc;
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
 use tidegate_model::{Schema, names};
 
+use crate::snapshot::SnapshotLimits;
+
 /// The configuration of a runner.
 #[derive(Clone, Debug)]
 pub struct RunnerConfig {
@@ -27,6 +29,8 @@ pub struct RunnerConfig {
     pub provisional_rows_max: usize,
     /// No provisional rows while the frontier is further than this behind the clock, in milliseconds.
     pub provisional_lag_max_ms: i64,
+    /// When snapshots are made, where there is a store for them.
+    pub snapshots: SnapshotLimits,
     /// The names of the topics.
     pub topics: Topics,
 }
@@ -43,6 +47,7 @@ impl Default for RunnerConfig {
             uncommitted_epochs_max: 64,
             provisional_rows_max: 10_000,
             provisional_lag_max_ms: 60_000,
+            snapshots: SnapshotLimits::default(),
             topics: Topics::default(),
         }
     }

@@ -47,6 +47,15 @@ pub enum RunError {
         /// The end.
         end: Offset,
     },
+    /// No snapshot can be used, and what came before them is gone.
+    #[error(
+        "no snapshot can be started from, and what they stood for is gone: {reasons}; restore the folder of \
+         snapshots from a copy, or start with an empty data directory"
+    )]
+    SnapshotsUnusable {
+        /// Each of them, the newest first, and why not.
+        reasons: String,
+    },
     /// The journal contradicts itself.
     #[error("the journal is damaged: {reason}")]
     JournalDamaged {

@@ -1,8 +1,8 @@
 //! Drives the dataflow: what it reads, when its epochs end, and how their rows are committed.
 //!
 //! Everything that decides is a step-driven state machine with its I/O, clock and randomness behind
-//! traits: [`recovery`] reads a journal, [`pace`] makes ticks, [`committer`] makes commits. Threads are
-//! started in [`run`] only. What a run says of itself is its [`status`]; [`web`] and [`metrics`] show it.
+//! traits: [`recovery`] reads a journal, [`pace`] makes ticks, [`committer`] makes commits, [`snapshot`]
+//! stores state. Threads are started in [`run`] only. What a run says of itself is its [`status`]; [`web`] and [`metrics`] show it.
 
 pub mod clock;
 pub mod committer;
@@ -14,6 +14,7 @@ pub mod observer;
 pub mod pace;
 pub mod recovery;
 pub mod run;
+pub mod snapshot;
 pub mod status;
 pub mod web;
 
@@ -24,4 +25,5 @@ pub use observer::{CommitFacts, EpochFacts, Observer};
 pub use pace::{Cut, Cuts, Script, Stop};
 pub use recovery::{Accept, Recovery, recover};
 pub use run::{Assembled, DrainLimits, Drained, Parts, Running, assemble, start};
+pub use snapshot::{ObjectSnapshots, SnapshotLimits, SnapshotStore};
 pub use status::Status;

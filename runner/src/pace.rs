@@ -5,6 +5,7 @@
 //! when the next is known.
 
 mod drain;
+mod snapshots;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -16,7 +17,9 @@ use tidegate_dataflow::survey::Standing;
 use tidegate_model::{Epoch, EventTime, Offset, PartitionId};
 
 use self::drain::Drain;
+use self::snapshots::{Due, Snapshots};
 use crate::recovery::{Recovery, ReplayEpoch, ReplayEpochs};
+use crate::snapshot::SnapshotLimits;
 
 /// Epochs of replay, or of a bounded run, that may be under way at once.
 const EPOCHS_UNDER_WAY_MAX: u64 = 8;
@@ -99,6 +102,12 @@ pub struct Facts {
     pub uncommitted: usize,
     /// Whether the run is to end.
     pub stop: Stop,
+    /// Records read in complete epochs since the start, those of the replay included.
+    pub records: u64,
+    /// Epochs bound since the start, those of the replay included.
+    pub bound: u64,
+    /// Whether a snapshot is being made.
+    pub snapshot_under_way: bool,
 }
 
 /// An epoch that has begun.
@@ -127,15 +136,19 @@ pub struct Pace {
     sent: VecDeque<Epoch>,
     recovered: TimeState,
     drain: Drain,
+    snapshots: Option<Snapshots>,
 }
 
 impl Pace {
     /// The pace of a run that starts from `recovery`. It takes it, so that what was replayed is freed.
     pub fn new(recovery: Recovery, script: Script, tick_ms: i64, uncommitted_epochs_max: usize) -> Self {
-        let Recovery { replay, next, time, .. } = recovery;
+        let Recovery { replay, next, time, snapshot, .. } = recovery;
         let first = replay.iter().next().map_or(next, |bound| bound.epoch);
-        let first = Epoch(first.0 - 1);
-        let recovered = if replay.is_empty() { time } else { TimeState::default() };
+        let (first, recovered) = match snapshot {
+            Some(snapshot) => (snapshot.restored.epoch(), snapshot.time),
+            None if replay.is_empty() => (Epoch(first.0 - 1), time),
+            None => (Epoch(first.0 - 1), TimeState::default()),
+        };
         Self {
             script,
             tick_ms,
@@ -147,10 +160,17 @@ impl Pace {
             sent: VecDeque::new(),
             recovered,
             drain: Drain::default(),
+            snapshots: None,
         }
     }
 
-    /// The epoch in which nothing is read: the one before the first that is.
+    /// Has snapshots made, the first one as if there had been one `now`.
+    #[must_use]
+    pub fn with_snapshots(self, limits: SnapshotLimits, now: EventTime) -> Self {
+        Self { snapshots: Some(Snapshots::new(limits, now)), ..self }
+    }
+
+    /// The epoch in which nothing is read: that of the snapshot, or the one before the first that is read.
     pub fn first(&self) -> Epoch {
         self.first
     }
@@ -223,6 +243,15 @@ impl Pace {
         let ending = stop || matches!(open, Open::Cut(Cut { last: true, .. }));
         let next = if ending { None } else { Some(self.begin_next(epoch, facts.now)?) };
         let (_, open) = self.open.take().expect("looked at above");
+        let is_new = matches!(open, Open::Live { .. } | Open::Cut(_));
+        let due = Due {
+            now: facts.now,
+            records: facts.records,
+            bound: facts.bound,
+            under_way: facts.snapshot_under_way,
+            is_last: ending,
+        };
+        let snapshot = is_new && self.snapshots.as_mut().is_some_and(|snapshots| snapshots.ask(due));
         let (now, close) = match open {
             Open::Recover => {
                 let state = self.recovered.clone();
@@ -237,7 +266,7 @@ impl Pace {
         let plan = next.as_ref().map(|(epoch, open)| Plan { epoch: *epoch, reading: reading(open) });
         self.open = next;
         self.sent.push_back(epoch);
-        Some(Tick { ends: epoch, now, close, next: plan, snapshot: false })
+        Some(Tick { ends: epoch, now, close, next: plan, snapshot })
     }
 
     /// What comes after `epoch`, when it is known.

@@ -1,27 +1,33 @@
-//! What a start makes of the journal: which epochs to replay, and what was true after the last one.
-//!
-//! Bindings are shown to [`recover`] one by one, and of each it keeps what the replay needs: a deployment
-//! has one for every tick in which something happened.
+//! What a start makes of the journal: which snapshot to begin from, which epochs to replay, and what was true
+//! after the last one.
 
 mod definitions;
 mod epochs;
+mod journaled;
+mod snapshots;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_dataflow::control::Journaled;
 use tidegate_dataflow::decide::TimeState;
 use tidegate_dataflow::hash::HashKey;
 use tidegate_dataflow::job;
 use tidegate_dataflow::settings::JobSettings;
+use tidegate_dataflow::snapshot::Restored;
 use tidegate_log::{EventReader, Journal, Recovered};
-use tidegate_model::binding::{Definition, Origin};
+use tidegate_model::binding::{Definition, Manifest, Origin};
 use tidegate_model::planted::{Bug, is_planted};
-use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Offset};
+use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Offset, PartitionId};
 
 pub use self::epochs::{ReplayEpoch, ReplayEpochs};
 
+use self::snapshots::Chosen;
 use crate::clock::{Clock, Entropy};
 use crate::error::RunError;
+use crate::snapshot::SnapshotStore;
 
 /// What a run starts from.
 #[derive(Clone, Debug)]
@@ -46,6 +52,36 @@ pub struct Recovery {
     pub ledger: Ledger,
     /// The number of events to replay.
     pub replay_events: u64,
+    /// The snapshot to start from.
+    pub snapshot: Option<FromSnapshot>,
+    /// The snapshots that the journal names, oldest first; of those that were looked at, the ones that can be
+    /// used.
+    pub manifests: Vec<Manifest>,
+}
+
+impl Recovery {
+    /// How the deployment began.
+    pub fn origin(&self) -> Origin {
+        Origin { hash_key: (self.hash_key.0, self.hash_key.1) }
+    }
+}
+
+/// A snapshot that a run starts from.
+#[derive(Clone, Debug)]
+pub struct FromSnapshot {
+    /// What the workers held.
+    pub restored: Arc<Restored>,
+    /// What was known of time.
+    pub time: TimeState,
+    /// How long it took to read.
+    pub read_in: Duration,
+}
+
+impl FromSnapshot {
+    /// Where reading goes on.
+    pub fn ends(&self) -> BTreeMap<PartitionId, Offset> {
+        self.time.partitions.iter().map(|(partition, state)| (*partition, state.end)).collect()
+    }
 }
 
 /// What a start goes on in spite of, because somebody said so.
@@ -65,6 +101,7 @@ pub fn recover(
     settings: &JobSettings,
     accept: Accept,
     log: &mut dyn EventReader,
+    store: Option<&dyn SnapshotStore>,
     clock: &dyn Clock,
     entropy: &mut dyn Entropy,
 ) -> Result<Recovery, RunError> {
@@ -84,89 +121,69 @@ pub fn recover(
             time: TimeState::default(),
             ledger: Ledger::default(),
             replay_events: 0,
+            snapshot: None,
+            manifests: Vec::new(),
         });
     };
     // What can be told by the last binding is told before all of them are read.
     let starts = definitions::starts(&last, &definitions, settings, accept)?;
-    check_events(&last, log)?;
-    let (origin, replay) = read_bindings(journal, last.epoch)?;
+    let available = available(&last, log)?;
+    let mut journaled = journaled::read(journal, last.epoch)?;
+    let manifests = std::mem::take(&mut journaled.manifests);
+    let Chosen { snapshot, usable: manifests } =
+        snapshots::choose(&last, manifests, journaled.begins, &available, store)?;
+    let hash_key = journaled.origin.hash_key;
+    let start = snapshot.as_ref().map(FromSnapshot::ends).unwrap_or_default();
+    if let Some(snapshot) = &snapshot {
+        let epoch = snapshot.restored.epoch();
+        while journaled.replay.iter().next().is_some_and(|bound| bound.epoch <= epoch) {
+            journaled.replay.pop_front();
+        }
+    }
+    let bound: u64 = last.partitions.values().map(|state| state.end.0).sum();
     Ok(Recovery {
         generation,
         definitions,
         starts,
-        hash_key: HashKey(origin.hash_key.0, origin.hash_key.1),
+        hash_key: HashKey(hash_key.0, hash_key.1),
         origin: None,
-        replay,
+        replay: journaled.replay,
         next: last.epoch.next(),
-        replay_events: last.partitions.values().map(|state| state.end.0).sum(),
+        replay_events: bound - start.values().map(|end| end.0).sum::<u64>(),
         time: TimeState::journaled(
             last.now,
             Journaled { close_to: last.close_to, partitions: last.partitions },
         ),
         ledger: if is_planted(Bug::LedgerForgotten) { Ledger::default() } else { last.ledger },
+        snapshot,
+        manifests,
     })
 }
 
-/// Reads all bindings, up to that of `last`: how the deployment began, and the epochs to replay.
-fn read_bindings(journal: &mut dyn Journal, last: Epoch) -> Result<(Origin, ReplayEpochs), RunError> {
-    let (mut origin, mut replay) = (None, ReplayEpochs::default());
-    let mut contradiction = None;
-    journal.read_bindings(None, &mut |binding| {
-        if contradiction.is_some() {
-            return;
-        }
-        let Binding { epoch, now, close_to, partitions, .. } = binding;
-        let next = ReplayEpoch { epoch, now, journaled: Journaled { close_to, partitions } };
-        contradiction = if let Some(before) = replay.last() {
-            contradiction_of(before, &next)
-        } else {
-            origin = binding.origin;
-            origin.is_none().then(|| format!("its first binding, of epoch {epoch}, has no origin"))
-        };
-        if contradiction.is_none() {
-            replay.push(next);
-        }
-    })?;
-    if let Some(reason) = contradiction {
-        return Err(RunError::JournalDamaged { reason });
-    }
-    match origin {
-        Some(origin) if replay.last().is_some_and(|end| end.epoch == last) => Ok((origin, replay)),
-        _ => {
-            let reason = format!("the newest binding is of epoch {last}, but the bindings do not end there");
-            Err(RunError::JournalDamaged { reason })
-        }
-    }
-}
-
-/// Why one epoch cannot follow the other, if so.
-fn contradiction_of(before: &ReplayEpoch, after: &ReplayEpoch) -> Option<String> {
-    if before.epoch >= after.epoch || before.journaled.close_to > after.journaled.close_to {
-        return Some(format!("epoch {} follows epoch {}", after.epoch, before.epoch));
-    }
-    let goes_on = |id| after.journaled.partitions.contains_key(id);
-    let missing = before.journaled.partitions.keys().find(|id| !goes_on(*id))?;
-    Some(format!(
-        "epoch {} has partition {missing}, and epoch {}, after it, has not",
-        before.epoch, after.epoch
-    ))
-}
-
-fn check_events(last: &Binding, log: &mut dyn EventReader) -> Result<(), RunError> {
+/// The events that the log holds of each bound partition; all that is bound must have been appended.
+fn available(
+    last: &Binding,
+    log: &mut dyn EventReader,
+) -> Result<BTreeMap<PartitionId, Range<Offset>>, RunError> {
+    let mut available = BTreeMap::new();
     for (partition, state) in &last.partitions {
-        let available = log.bounds(*partition)?;
-        // Without snapshots, everything from the first record on is replayed.
-        if available.start > Offset::ZERO || available.end < state.end {
-            return Err(RunError::EventsMissing {
-                epoch: last.epoch,
-                partition: *partition,
-                bound: state.end,
-                start: available.start,
-                end: available.end,
-            });
+        let bounds = log.bounds(*partition)?;
+        if bounds.end < state.end {
+            return Err(events_missing(last, *partition, &bounds));
         }
+        available.insert(*partition, bounds);
     }
-    Ok(())
+    Ok(available)
+}
+
+fn events_missing(last: &Binding, partition: PartitionId, available: &Range<Offset>) -> RunError {
+    RunError::EventsMissing {
+        epoch: last.epoch,
+        partition,
+        bound: last.partitions[&partition].end,
+        start: available.start,
+        end: available.end,
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub use self::worker::{WorkerLoop, WorkerPart};
 
 use crate::error::{RunError, chain};
 use crate::pace::Stop;
+use crate::snapshot::Shared;
 use crate::status::{Progress, Status};
 
 /// A run under way.
@@ -27,6 +28,7 @@ pub struct Running {
     handle: Handle,
     workers: JoinHandle<Result<(), RunError>>,
     committer: JoinHandle<()>,
+    snapshots: Option<JoinHandle<()>>,
     failures: mpsc::Receiver<RunError>,
     /// Disconnected when both threads are over.
     over: mpsc::Receiver<Infallible>,
@@ -41,6 +43,8 @@ pub(crate) struct Control {
     stop: AtomicU8,
     /// Set when the run ends before its time: everything is dropped where it stands.
     pub(crate) abort: AtomicBool,
+    /// What is told of snapshots.
+    pub(crate) snapshots: Shared,
     wakers: Mutex<Vec<SyncActivator>>,
 }
 
@@ -147,7 +151,8 @@ impl Running {
 
     /// Whether it is over.
     pub fn is_over(&self) -> bool {
-        self.workers.is_finished() && self.committer.is_finished()
+        let snapshots = self.snapshots.as_ref().is_none_or(JoinHandle::is_finished);
+        self.workers.is_finished() && self.committer.is_finished() && snapshots
     }
 
     /// Waits for at most `patience` until it is over; says whether it is.
@@ -171,6 +176,9 @@ impl Running {
     pub fn join(self) -> Result<Progress, RunError> {
         let workers = self.workers.join().expect("a worker that panics ends the process");
         self.committer.join().expect("a committer that panics ends the process");
+        if let Some(snapshots) = self.snapshots {
+            snapshots.join().expect("a thread of snapshots that panics ends the process");
+        }
         match self.failures.try_recv() {
             Ok(failure) => Err(failure),
             Err(_) => workers.map(|()| self.handle.status().progress()),

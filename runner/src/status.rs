@@ -4,6 +4,7 @@
 
 mod readiness;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use prometheus_client::metrics::histogram::Histogram;
 use tidegate_dataflow::open::OpenState;
 use tidegate_dataflow::survey::Survey;
-use tidegate_model::{Epoch, EventTime, Generation, Ledger};
+use tidegate_model::{Epoch, EventTime, Generation, Ledger, Offset, PartitionId};
 use tidegate_server::metrics::latency_histogram;
 
 use crate::clock::Clock;
@@ -68,6 +69,8 @@ pub struct Progress {
     pub last_error: Option<LastError>,
     /// What ended the run, when it did not end in order.
     pub failure: Option<String>,
+    /// What is known of snapshots.
+    pub snapshots: Snapshots,
     /// Complete epochs that wait for their commit.
     pub uncommitted_epochs: usize,
     /// Bytes of compact rows in flight, by worker.
@@ -85,6 +88,34 @@ pub struct Newest {
     pub survey: Survey,
     /// What the jobs hold open.
     pub open: OpenState,
+}
+
+/// What is known of snapshots.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshots {
+    /// Written by this run.
+    pub written: u64,
+    /// Given up by this run.
+    pub failed: u64,
+    /// Length of the last one written, and how long that took.
+    pub last_written: Option<(u64, Duration)>,
+    /// The epoch of the newest one that a start would begin from, and when it was committed by this run.
+    pub newest: Option<(Epoch, Option<EventTime>)>,
+    /// How long it took to read the one that this run began from.
+    pub read: Option<Duration>,
+    /// Where events begin that recovery may need; of a partition that is not named all of them.
+    pub events_from: BTreeMap<PartitionId, Offset>,
+}
+
+impl Snapshots {
+    pub(crate) fn written(&mut self, bytes: u64, took: Duration) {
+        self.written += 1;
+        self.last_written = Some((bytes, took));
+    }
+
+    pub(crate) fn committed(&mut self, epoch: Epoch, at: EventTime) {
+        self.newest = Some((epoch, Some(at)));
+    }
 }
 
 /// A commit that took place.
@@ -203,6 +234,11 @@ impl Status {
             waits: None,
             last_error: None,
             failure: None,
+            snapshots: Snapshots {
+                newest: recovery.snapshot.as_ref().map(|snapshot| (snapshot.restored.epoch(), None)),
+                read: recovery.snapshot.as_ref().map(|snapshot| snapshot.read_in),
+                ..Snapshots::default()
+            },
             uncommitted_epochs: 0,
             in_flight_bytes: Vec::new(),
             limits: Limits {

@@ -39,6 +39,8 @@ pub struct Report {
     pub faults: u64,
     /// Processes that ran the dataflow.
     pub processes: u64,
+    /// Those of them that began from a snapshot.
+    pub restored: u64,
 }
 
 /// A promise that was broken.
@@ -127,6 +129,7 @@ impl<'p> Director<'p> {
             rows: state.topics.rows().count() as u64,
             faults: state.faults.happened,
             processes: self.runners,
+            restored: state.restored,
         }
     }
 
@@ -201,6 +204,7 @@ impl<'p> Director<'p> {
                 };
                 state.topics.retain(&[(SINKS[0], everything), (SINKS[1], cached)]);
             }
+            Step::SpoilSnapshot { object, how } => state.spoil_snapshot(*object, *how),
             Step::BackUpCache => state.cache_backup = Some(state.cache.copy()),
             Step::RestoreCache => state.restore_cache(),
             Step::Send(_)

@@ -87,13 +87,14 @@ fn main() -> anyhow::Result<()> {
     let Outcome { reports, found } = outcome;
     let sum = |of: fn(&Report) -> u64| reports.values().map(of).sum::<u64>();
     println!(
-        "{} seeds in {:.1} s: {} events acknowledged, {} epochs, {} rows, {} processes, {} faults",
+        "{} seeds in {:.1} s: {} events acknowledged, {} epochs, {} rows, {} processes, {} from a snapshot, {} faults",
         reports.len() + found.len(),
         began.elapsed().as_secs_f64(),
         sum(|report| report.events),
         sum(|report| report.epochs),
         sum(|report| report.rows),
         sum(|report| report.processes),
+        sum(|report| report.restored),
         sum(|report| report.faults),
     );
     if let Some((seed, violation)) = found.first_key_value() {

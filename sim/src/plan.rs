@@ -15,6 +15,7 @@ use tidegate_dataflow::settings::JobSettings;
 pub use self::send::Send;
 pub use self::setup::Setup;
 use crate::world::faults::Armed;
+use crate::world::snapshots::Spoil;
 
 /// A plan.
 #[derive(Clone, Debug)]
@@ -107,6 +108,13 @@ pub enum Step {
     AddPartition,
     /// Rows that every sink has are removed from the log.
     RetainRows,
+    /// An object of a snapshot is lost or damaged.
+    SpoilSnapshot {
+        /// Which, modulo their number.
+        object: u32,
+        /// What becomes of it.
+        how: Spoil,
+    },
     /// The cache's state is kept for later.
     BackUpCache,
     /// The cache is restored from the state that was kept, or loses everything when there is none.

@@ -10,6 +10,7 @@ use tidegate_log::{CommitError, ReadError};
 use tidegate_model::EventTime;
 use tidegate_runner::observer::CommitFacts;
 use tidegate_runner::run::{Committed, Committing, Handle, WorkerLoop, WorkerPart};
+use tidegate_runner::snapshot::{Snapshotted, Snapshotting};
 use tidegate_runner::{Accept, Assembled, Parts, RunError, RunnerConfig, Script, assemble, recover};
 use tidegate_sinks::{CacheConfig, CacheSink, CacheSinkError, Sink, SinkError};
 use timely::worker::Worker;
@@ -20,6 +21,7 @@ use crate::world::cache::SimCache;
 use crate::world::events::SimEvents;
 use crate::world::journal::SimJournal;
 use crate::world::rows::SimRows;
+use crate::world::snapshots::SimSnapshots;
 use crate::world::store::SimStore;
 use crate::world::{ProcessId, SimClock, SimEntropy, World};
 
@@ -32,6 +34,8 @@ pub struct Runner {
     crew: Crew,
     committing: Committing<SimJournal, SimEvents>,
     committed: bool,
+    snapshotting: Snapshotting,
+    snapshotted: bool,
     /// The way to steer it.
     pub handle: Handle,
     failures: Receiver<RunError>,
@@ -71,21 +75,26 @@ impl Runner {
         let clock = SimClock(Arc::clone(world));
         let mut reader = SimEvents::new(world);
         let accept = Accept { changed_jobs: true };
+        let store = Arc::new(SimSnapshots { world: Arc::clone(world), process: id });
         let recovery =
-            recover(&mut journal, jobs, accept, &mut reader, &clock, &mut SimEntropy).map_err(|error| {
-                match error {
-                    RunError::Journal(JournalError::Storage { .. })
-                    | RunError::Read(ReadError::Storage { .. }) => StartError::Again,
-                    error => StartError::Wrong(format!("process {} does not start: {}", id.0, chain(&error))),
-                }
-            })?;
-        world.lock().jobs.insert(recovery.generation, jobs.clone());
+            recover(&mut journal, jobs, accept, &mut reader, Some(&*store), &clock, &mut SimEntropy);
+        let recovery = recovery.map_err(|error| match error {
+            RunError::Journal(JournalError::Storage { .. }) | RunError::Read(ReadError::Storage { .. }) => {
+                StartError::Again
+            }
+            error => StartError::Wrong(format!("process {} does not start: {}", id.0, chain(&error))),
+        })?;
+        {
+            let mut state = world.lock();
+            state.jobs.insert(recovery.generation, jobs.clone());
+            state.restored += u64::from(recovery.snapshot.is_some());
+        }
         let looked_at = Arc::clone(world);
         let look = move |commit: &CommitFacts<'_>| {
             let mut state = looked_at.lock();
             state.epochs_per_commit_max = state.epochs_per_commit_max.max(commit.epochs.len());
         };
-        let Assembled { workers, committing, handle, failures } = assemble(Parts {
+        let Assembled { workers, committing, snapshotting, handle, failures } = assemble(Parts {
             config: RunnerConfig {
                 workers,
                 jobs: jobs.clone(),
@@ -95,6 +104,7 @@ impl Runner {
                 epoch_timeout_ms: i64::MAX,
                 in_flight_bytes_max: setup.in_flight_bytes_max,
                 uncommitted_epochs_max: setup.uncommitted_epochs_max,
+                snapshots: setup.snapshots,
                 ..RunnerConfig::default()
             },
             recovery,
@@ -102,15 +112,18 @@ impl Runner {
             open_reader: || SimEvents::new(world),
             script: Script::Live,
             clock: Arc::new(clock.clone()),
+            snapshots: Some(store),
             observer: Box::new(look),
         });
         let crew = Crew::new(workers, WorkerPart::build).map_err(|Panicked(said)| StartError::Wrong(said))?;
-        Ok(Self { id, paused: false, crew, committing, committed: false, handle, failures })
+        let snapshotting = snapshotting.expect("there is a store for them");
+        let (committed, snapshotted, paused) = (false, false, false);
+        Ok(Self { id, paused, crew, committing, committed, snapshotting, snapshotted, handle, failures })
     }
 
-    /// How many actors it has: its workers, and what commits.
+    /// How many actors it has: its workers, what commits, and what writes snapshots.
     pub fn actors(&self) -> usize {
-        self.crew.workers() + 1
+        self.crew.workers() + 2
     }
 
     /// Gives one of its actors a turn.
@@ -122,13 +135,17 @@ impl Runner {
             self.handle.wake();
             return self.crew.turn(actor);
         }
-        self.committed |= self.committing.step() == Committed::Over;
+        if actor == self.crew.workers() {
+            self.committed |= self.committing.step() == Committed::Over;
+        } else {
+            self.snapshotted |= self.snapshotting.step() == Snapshotted::Over;
+        }
         Ok(())
     }
 
     /// Whether it has come to its end.
     pub fn is_over(&self) -> bool {
-        self.crew.is_over() && self.committed
+        self.crew.is_over() && self.committed && self.snapshotted
     }
 
     /// What ended it before its time.

@@ -8,6 +8,7 @@ pub mod events;
 pub mod faults;
 pub mod journal;
 pub mod rows;
+pub mod snapshots;
 pub mod store;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use tidegate_cache::{CacheReader as _, MemoryCache};
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_log::conformance::block_on;
 use tidegate_log::event::Wake;
-use tidegate_model::{AsOf, Binding, EventTime, Generation};
+use tidegate_model::{AsOf, Binding, Epoch, EventTime, Generation};
 use tidegate_runner::run::Handle;
 use tidegate_runner::{Clock, Entropy};
 
@@ -49,6 +50,12 @@ pub struct State {
     pub topics: Topics,
     /// The epochs topic.
     pub bindings: Vec<Binding>,
+    /// Bindings before this epoch are pruned: nobody but the checks sees them.
+    pub pruned_before: Epoch,
+    /// The store of snapshots.
+    pub objects: BTreeMap<String, Vec<u8>>,
+    /// Snapshots that processes began from.
+    pub restored: u64,
     /// The settings of each generation.
     pub jobs: BTreeMap<Generation, JobSettings>,
     /// The generation that may commit.
@@ -100,6 +107,9 @@ impl World {
             events: (0..partitions).map(|_| EventPartition::default()).collect(),
             topics: Topics::default(),
             bindings: Vec::new(),
+            pruned_before: Epoch(0),
+            objects: BTreeMap::new(),
+            restored: 0,
             jobs: BTreeMap::new(),
             generation: 0,
             tables: Tables::default(),

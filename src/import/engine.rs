@@ -80,7 +80,7 @@ impl Engine {
     ) -> Result<Self, CommandError> {
         let name = name_of(config, fingerprint);
         let log = open_beside_nothing(config, &name)?;
-        let recovered = recover_from(&log, config.import_job_settings(), Accept::default())?;
+        let recovered = recover_from(&log, config, config.import_job_settings(), Accept::default())?;
         let recovery = &recovered.recovery;
         let state = log.import_state(&name).map_err(failure)?;
         if state != ImportState::Unfinished {

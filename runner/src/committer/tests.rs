@@ -93,6 +93,8 @@ fn setting(answers: Vec<CommitError>) -> Setting {
         time: TimeState::default(),
         ledger: Ledger::default(),
         replay_events: 0,
+        snapshot: None,
+        manifests: Vec::new(),
     };
     let journal = Scripted { answers: Arc::new(Mutex::new(answers.into())), ..Scripted::default() };
     let reads = Arc::default();

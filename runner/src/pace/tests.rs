@@ -35,11 +35,21 @@ fn recovery(replay: Vec<ReplayEpoch>, next: u64) -> Recovery {
         time,
         ledger: Ledger::default(),
         replay_events: 0,
+        snapshot: None,
+        manifests: Vec::new(),
     }
 }
 
 fn facts(now: i64) -> Facts {
-    Facts { now: at(now), complete: Epoch(u64::MAX), uncommitted: 0, stop: Stop::No }
+    Facts {
+        now: at(now),
+        complete: Epoch(u64::MAX),
+        uncommitted: 0,
+        stop: Stop::No,
+        records: 0,
+        bound: 0,
+        snapshot_under_way: false,
+    }
 }
 
 fn next_of(tick: &Tick) -> (u64, Reading) {

@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 
+use tidegate_dataflow::snapshot::{Captured, encode};
 use tidegate_log::event::Wake;
 use tidegate_log::journal::JournalError;
 use tidegate_log::{Commit, CommitError, ReadError, RecordRef};
+use tidegate_model::binding::SnapshotObject;
 use tidegate_model::{EventTime, JobStart, PartitionId, PartitionState};
 
 use super::*;
+use crate::snapshot::StoreError;
 
 struct Noon;
 
@@ -105,7 +108,7 @@ impl Journal for Bound {
 fn start(bindings: Vec<Binding>, settings: &JobSettings, log: Range<u64>) -> Result<Recovery, RunError> {
     let mut journal = Bound(bindings);
     let mut log = Bounds(Offset(log.start)..Offset(log.end));
-    recover(&mut journal, settings, Accept::default(), &mut log, &Noon, &mut Sevens)
+    recover(&mut journal, settings, Accept::default(), &mut log, None, &Noon, &mut Sevens)
 }
 
 /// What a new deployment starts from.
@@ -142,7 +145,7 @@ fn a_restart_goes_on_where_the_journal_ends() {
 fn accepted(bindings: Vec<Binding>, settings: &JobSettings) -> Recovery {
     let mut log = Bounds(Offset(0)..Offset(20));
     let accept = Accept { changed_jobs: true };
-    let recovery = recover(&mut Bound(bindings), settings, accept, &mut log, &Noon, &mut Sevens);
+    let recovery = recover(&mut Bound(bindings), settings, accept, &mut log, None, &Noon, &mut Sevens);
     recovery.expect("what changed is accepted")
 }
 
@@ -222,4 +225,122 @@ fn a_journal_that_contradicts_itself_is_refused() {
         assert!(matches!(error, RunError::JournalDamaged { .. }), "{error}");
         assert!(error.to_string().contains(shown), "{error}");
     }
+}
+
+/// Objects in memory.
+#[derive(Default)]
+struct Objects(std::sync::Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl SnapshotStore for Objects {
+    fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.0.lock().expect("no panic").insert(name.to_owned(), bytes);
+        Ok(())
+    }
+
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.lock().expect("no panic").get(name).cloned())
+    }
+
+    fn remove(&self, _: &str) -> Result<(), StoreError> {
+        unreachable!("a start removes what nobody names, and everything is named here")
+    }
+
+    fn list(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.0.lock().expect("no panic").keys().cloned().collect())
+    }
+}
+
+/// A snapshot at the end of what `binding` binds, of which the store has the object.
+fn snapshot(store: &Objects, binding: &Binding) -> Manifest {
+    let bytes = encode(Captured { epoch: binding.epoch, ..Captured::default() });
+    let name = format!("{}.snapshot", binding.epoch);
+    let (length, crc32) = (bytes.len() as u64, crc32fast::hash(&bytes));
+    store.put(&name, bytes).expect("it is in memory");
+    Manifest {
+        epoch: binding.epoch,
+        now: binding.now,
+        close_to: binding.close_to,
+        partitions: binding.partitions.clone(),
+        origin: Origin { hash_key: (1, 2) },
+        objects: vec![SnapshotObject { name, bytes: length, crc32 }],
+    }
+}
+
+/// Epochs 10, 12, 14 and 16; snapshots of 10 and of 14, each named by the binding after it.
+fn with_snapshots(store: &Objects) -> Vec<Binding> {
+    let mut bindings = journal();
+    bindings.extend([binding(14, 12, 300), binding(16, 15, 400)]);
+    bindings[1].snapshot = Some(snapshot(store, &bindings[0]));
+    bindings[3].snapshot = Some(snapshot(store, &bindings[2]));
+    bindings
+}
+
+fn start_with(store: &Objects, bindings: Vec<Binding>, log: Range<u64>) -> Result<Recovery, RunError> {
+    let mut log = Bounds(Offset(log.start)..Offset(log.end));
+    let (settings, accept) = (JobSettings::default(), Accept::default());
+    recover(&mut Bound(bindings), &settings, accept, &mut log, Some(store), &Noon, &mut Sevens)
+}
+
+/// The epoch of the snapshot, and the epochs replayed.
+fn begins_with(recovery: &Recovery) -> (Option<u64>, Vec<u64>) {
+    let epoch = recovery.snapshot.as_ref().map(|snapshot| snapshot.restored.epoch().0);
+    (epoch, recovery.replay.iter().map(|bound| bound.epoch.0).collect())
+}
+
+#[test]
+fn a_restart_begins_with_the_newest_snapshot_and_replays_what_follows_it() {
+    let store = Objects::default();
+    let recovery = start_with(&store, with_snapshots(&store), 0..20).expect("it is whole");
+    assert_eq!(begins_with(&recovery), (Some(14), vec![16]));
+    let from = recovery.snapshot.as_ref().expect("just seen");
+    assert_eq!(from.ends(), BTreeMap::from([(PartitionId(0), Offset(12))]));
+    assert_eq!((from.time.frontier.as_millis(), from.time.now.as_millis()), (300, 14));
+    assert_eq!(recovery.replay_events, 3);
+    assert_eq!(recovery.manifests.len(), 2);
+    assert_eq!((recovery.hash_key, recovery.origin), (HashKey(1, 2), None));
+}
+
+#[test]
+fn a_spoilt_snapshot_gives_way_to_an_older_one_and_then_to_all_epochs() {
+    type Spoil = fn(&mut BTreeMap<String, Vec<u8>>, &str);
+    let spoils: [Spoil; 3] = [
+        |objects, name| drop(objects.remove(name)),
+        |objects, name| objects.get_mut(name).expect("it is there").truncate(9),
+        |objects, name| objects.get_mut(name).expect("it is there")[30] ^= 1,
+    ];
+    for spoil in spoils {
+        let store = Objects::default();
+        let bindings = with_snapshots(&store);
+        spoil(&mut store.0.lock().expect("no panic"), "14.snapshot");
+        let older = start_with(&store, bindings.clone(), 0..20).expect("an older one is there");
+        assert_eq!(begins_with(&older), (Some(10), vec![12, 14, 16]));
+        assert_eq!(older.manifests.len(), 1, "the spoilt one does not count");
+        spoil(&mut store.0.lock().expect("no panic"), "10.snapshot");
+        let all = start_with(&store, bindings, 0..20).expect("everything is there");
+        assert_eq!(begins_with(&all), (None, vec![10, 12, 14, 16]));
+    }
+}
+
+#[test]
+fn a_start_goes_on_without_what_came_before_its_snapshot() {
+    let store = Objects::default();
+    let pruned = with_snapshots(&store).split_off(2);
+    let recovery = start_with(&store, pruned.clone(), 12..20).expect("the snapshot is there");
+    assert_eq!(begins_with(&recovery), (Some(14), vec![16]));
+    assert_eq!(recovery.hash_key, HashKey(1, 2), "the manifest has it");
+
+    store.0.lock().expect("no panic").clear();
+    let error = start_with(&store, pruned.clone(), 0..20).expect_err("nothing can stand for what is gone");
+    let text = error.to_string();
+    assert!(matches!(error, RunError::SnapshotsUnusable { .. }), "{text}");
+    assert!(text.contains("the snapshot of epoch 14: its object 14.snapshot is missing"), "{text}");
+    let error = start(pruned, &JobSettings::default(), 0..20).expect_err("there is no store");
+    assert!(error.to_string().contains("this run has no store of snapshots"), "{error}");
+}
+
+#[test]
+fn a_snapshot_whose_events_are_gone_is_not_begun_with() {
+    let store = Objects::default();
+    let error = start_with(&store, with_snapshots(&store), 13..20).expect_err("events after it are gone");
+    assert!(error.to_string().contains("events that it would be followed by are gone"), "{error}");
 }

@@ -1,6 +1,5 @@
 //! A run before it has threads: what [`start`] runs on threads, a simulation steps by itself.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
@@ -9,7 +8,7 @@ use tidegate_log::{EventReader, Journal};
 use tidegate_model::Epoch;
 
 use super::committing::Committing;
-use super::worker::{Driver, WorkerPart};
+use super::worker::{Driver, WaysOut, WorkerPart};
 use super::{Control, Failures, Handle, Running};
 use crate::clock::Clock;
 use crate::committer::Committer;
@@ -18,6 +17,7 @@ use crate::error::RunError;
 use crate::observer::Observer;
 use crate::pace::{Pace, Script, Stop};
 use crate::recovery::Recovery;
+use crate::snapshot::{Shared, SnapshotStore, Snapshotting};
 use crate::status::Status;
 
 /// What a run is made of.
@@ -34,6 +34,8 @@ pub struct Parts<J, F> {
     pub script: Script,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Where snapshots go; without it none are made.
+    pub snapshots: Option<Arc<dyn SnapshotStore>>,
     /// Who is told of commits.
     pub observer: Box<dyn Observer>,
 }
@@ -45,6 +47,8 @@ pub struct Assembled<J, R> {
     pub workers: Vec<WorkerPart<R>>,
     /// What commits.
     pub committing: Committing<J, R>,
+    /// What writes snapshots, where there is a store for them.
+    pub snapshotting: Option<Snapshotting>,
     /// The way to steer it.
     pub handle: Handle,
     /// What ended it before its time.
@@ -58,12 +62,13 @@ where
     R: EventReader,
     F: Fn() -> R,
 {
-    let Parts { config, recovery, journal, open_reader, script, clock, observer } = parts;
+    let Parts { config, recovery, journal, open_reader, script, clock, snapshots, observer } = parts;
     let control = Arc::new(Control {
         status: Arc::new(Status::new(&config, &recovery, Arc::clone(&clock))),
         released: Arc::new(AtomicU64::new(0)),
         stop: AtomicU8::new(Stop::No as u8),
         abort: AtomicBool::new(false),
+        snapshots: Shared::default(),
         wakers: Mutex::default(),
     });
     let (sender, failed) = mpsc::channel();
@@ -72,20 +77,33 @@ where
     let committer = Committer::new(journal, open_reader(), config.topics.clone(), &config.jobs, &recovery);
     let (hash_key, starts) = (recovery.hash_key, recovery.starts.clone());
     let replayed_to = recovery.replay.last().map_or(Epoch(0), |bound| bound.epoch);
-    let pace = Pace::new(recovery, script, config.tick_ms, config.uncommitted_epochs_max);
+    let written_by = (recovery.generation, recovery.origin());
+    let (start, restored) = recovery
+        .snapshot
+        .as_ref()
+        .map_or_else(Default::default, |snapshot| (snapshot.ends(), Some(Arc::clone(&snapshot.restored))));
+    let mut pace = Pace::new(recovery, script, config.tick_ms, config.uncommitted_epochs_max);
+    if snapshots.is_some() {
+        pace = pace.with_snapshots(config.snapshots, clock.now());
+    }
     let graph = GraphConfig {
         jobs: config.jobs.clone(),
         time: config.time,
         hash_key,
         first: pace.first(),
-        start: BTreeMap::new(),
-        restored: None,
+        start,
+        restored,
         starts,
         provisional_rows_max: config.provisional_rows_max,
         provisional_lag_max_ms: config.provisional_lag_max_ms,
     };
     let fields = job::fields(&config.jobs);
-    let mut driver = Some(Driver::new(pace, &config, replayed_to, clock, results, failures.clone()));
+    let (parts, received) = mpsc::channel();
+    let parts = snapshots.is_some().then_some(parts);
+    let ways_out = WaysOut { results, parts: parts.clone() };
+    let read_before = graph.start.values().map(|end| end.0).sum();
+    let replayed = (replayed_to, read_before);
+    let mut driver = Some(Driver::new(pace, &config, replayed, clock, ways_out, failures.clone()));
     let workers = (0..config.workers).map(|_| WorkerPart {
         graph: graph.clone(),
         fields,
@@ -93,14 +111,21 @@ where
         in_flight_bytes_max: config.in_flight_bytes_max,
         control: Arc::clone(&control),
         failures: failures.clone(),
+        parts: parts.clone(),
         driver: driver.take(),
     });
+    let workers: Vec<_> = workers.collect();
+    let snapshotting = snapshots
+        .map(|store| Snapshotting::new(received, store, written_by, config.workers, Arc::clone(&control)));
     Assembled {
-        workers: workers.collect(),
+        workers,
+        snapshotting,
         committing: Committing {
             committer,
             complete,
             more: true,
+            last_wait_ms: config.snapshots.last_wait_ms,
+            waits_for_last: None,
             control: Arc::clone(&control),
             failures,
             observer,
@@ -120,7 +145,7 @@ where
     R: EventReader + 'static,
     F: Fn() -> R,
 {
-    let Assembled { workers, committing, handle, failures } = assemble(parts);
+    let Assembled { workers, committing, snapshotting, handle, failures } = assemble(parts);
     let count = workers.len();
     let cannot_start =
         move |reason: std::io::Error| RunError::Workers { workers: count, reason: reason.to_string() };
@@ -133,6 +158,15 @@ where
             committing.run();
         })
         .map_err(cannot_start)?;
+    let snapshots = snapshotting.map(|snapshotting| {
+        let alive = alive.clone();
+        let thread = std::thread::Builder::new().name("tidegate-snapshots".to_owned());
+        thread.spawn(move || {
+            let _alive = alive;
+            snapshotting.run();
+        })
+    });
+    let snapshots = snapshots.transpose().map_err(cannot_start)?;
     let workers = std::thread::Builder::new()
         .name("tidegate-workers".to_owned())
         .spawn(move || {
@@ -140,7 +174,7 @@ where
             run_workers(workers)
         })
         .map_err(cannot_start)?;
-    Ok(Running { handle, workers, committer, failures, over })
+    Ok(Running { handle, workers, committer, snapshots, failures, over })
 }
 
 /// Runs the workers, each on a thread of timely's, until the last epoch has left the graph or the run is

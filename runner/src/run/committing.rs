@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use tidegate_dataflow::report::EpochResult;
 use tidegate_log::{CommitError, EventReader, Journal, ReadError};
-use tidegate_model::Binding;
+use tidegate_model::binding::Manifest;
+use tidegate_model::{Binding, EventTime};
 
 use super::{Control, Failures};
 use crate::committer::{Committer, StepError};
@@ -18,6 +19,9 @@ use crate::status::{LastCommit, Status, Waits};
 /// How long a commit that surely did not take place rests before it is sent again.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
+/// How long it rests between two looks whether the last snapshot is written.
+const HOLD_PAUSE: Duration = Duration::from_millis(5);
+
 /// Commits what the workers complete, one step at a time.
 pub struct Committing<J, R> {
     pub(super) committer: Committer<J, R>,
@@ -27,6 +31,10 @@ pub struct Committing<J, R> {
     pub(super) control: Arc<Control>,
     pub(super) failures: Failures,
     pub(super) observer: Box<dyn Observer>,
+    /// So many milliseconds may the last binding wait for its snapshot.
+    pub(super) last_wait_ms: i64,
+    /// Since when it waits.
+    pub(super) waits_for_last: Option<EventTime>,
 }
 
 /// What a step of [`Committing`] came to.
@@ -38,6 +46,8 @@ pub enum Committed {
     Nothing,
     /// A commit surely did not take place: the next step sends it again, unchanged.
     Waits,
+    /// The last binding of the run waits for its snapshot.
+    Holds,
     /// The workers are gone and nothing waits, or the run is aborted.
     Over,
 }
@@ -55,9 +65,40 @@ impl<J: Journal, R: EventReader> Committing<J, R> {
                 },
                 // Nothing unparks this thread: it rests, however much comes in meanwhile.
                 Committed::Waits => std::thread::park_timeout(RETRY_PAUSE),
+                Committed::Holds => std::thread::park_timeout(HOLD_PAUSE),
                 Committed::Over => return,
             }
         }
+    }
+
+    /// Takes a snapshot over that was written, and has the last binding wait for its own.
+    fn see_to_snapshots(&mut self) {
+        // Asked in this order: a snapshot that is settled was handed over before.
+        let last = self.control.snapshots.last_unsettled();
+        if let Some(manifest) = self.control.snapshots.take_written() {
+            self.committer.attach(manifest);
+        }
+        let now = self.control.status.now();
+        let held = last.filter(|_| {
+            let since = *self.waits_for_last.get_or_insert(now);
+            (0..self.last_wait_ms).contains(&now.since_ms(since))
+        });
+        if let Some(last) = last.filter(|_| held.is_none()) {
+            tracing::warn!(
+                waited_ms = self.last_wait_ms,
+                "the run ends without a snapshot: it took too long"
+            );
+            self.control.snapshots.settle(last, None);
+        }
+        self.committer.hold(held);
+    }
+
+    /// A snapshot was committed: from now on it counts.
+    fn snapshot_counts(&mut self, manifest: &Manifest) {
+        let at = self.control.status.now();
+        self.control.status.update(|progress| progress.snapshots.committed(manifest.epoch, at));
+        self.control.snapshots.end();
+        self.control.wake();
     }
 
     /// Puts everything that is complete into one commit. It does not wait.
@@ -72,10 +113,12 @@ impl<J: Journal, R: EventReader> Committing<J, R> {
                 Err(TryRecvError::Disconnected) => self.more = false,
             }
         }
+        self.see_to_snapshots();
         let status = &self.control.status;
         let began = Instant::now();
         match self.committer.step() {
             Ok(None) if self.more => Committed::Nothing,
+            Ok(None) if !self.committer.idle() => Committed::Holds,
             Ok(None) => Committed::Over,
             Ok(Some(done)) => {
                 let commit = CommitFacts {
@@ -85,6 +128,9 @@ impl<J: Journal, R: EventReader> Committing<J, R> {
                 };
                 took_place(&self.control, done.binding, done.rows, &commit);
                 self.observer.committed(&commit);
+                if let Some(manifest) = done.snapshot {
+                    self.snapshot_counts(&manifest);
+                }
                 Committed::Some
             }
             Err(StepError::Fatal { epoch, error }) => {

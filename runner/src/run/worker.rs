@@ -6,8 +6,10 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tidegate_dataflow::decide::TimeState;
 use tidegate_dataflow::graph::{Results, Ticks};
 use tidegate_dataflow::report::EpochResult;
+use tidegate_dataflow::snapshot::Captures;
 use tidegate_dataflow::source::Throttle;
 use tidegate_dataflow::{Graph, GraphConfig, build};
 use tidegate_log::EventReader;
@@ -22,6 +24,7 @@ use crate::config::RunnerConfig;
 use crate::error::RunError;
 use crate::feed::LogFeed;
 use crate::pace::{Facts, Pace, Stop};
+use crate::snapshot::Part;
 use crate::status::Newest;
 
 /// A parked worker looks around at least so often.
@@ -38,6 +41,8 @@ pub struct WorkerPart<R> {
     pub(super) in_flight_bytes_max: usize,
     pub(super) control: Arc<Control>,
     pub(super) failures: Failures,
+    /// Where copies of its state go.
+    pub(super) parts: Option<Sender<Part>>,
     /// Worker 0 has it.
     pub(super) driver: Option<Driver>,
 }
@@ -45,7 +50,7 @@ pub struct WorkerPart<R> {
 impl<R: EventReader + 'static> WorkerPart<R> {
     /// Builds it on the thread of `worker`; every worker of the run must do so.
     pub fn build(self, worker: &mut Worker) -> WorkerLoop {
-        let Self { graph, fields, reader, in_flight_bytes_max, control, failures, driver } = self;
+        let Self { graph, fields, reader, in_flight_bytes_max, control, failures, parts, driver } = self;
         let source = Arc::new(OnceLock::new());
         let feed = LogFeed::new(woken(reader, &source), fields, move |error| failures.fail(error));
         let throttle = Throttle {
@@ -53,11 +58,12 @@ impl<R: EventReader + 'static> WorkerPart<R> {
             in_flight_bytes_max,
             in_flight_bytes: Arc::clone(&control.status.in_flight_bytes[worker.index()]),
         };
-        let Graph { ticks, results, source_address, .. } = build(worker, &graph, throttle, Box::new(feed));
+        let Graph { ticks, results, captures, source_address } =
+            build(worker, &graph, throttle, Box::new(feed));
         // Waking works once the activator is there; until then the source runs by itself.
         let _ = source.set(worker.sync_activator_for(source_address.to_vec()));
         control.register(worker.sync_activator_for(source_address.to_vec()));
-        WorkerLoop { ticks, results, driver, control }
+        WorkerLoop { ticks, results, captures, parts, driver, control }
     }
 }
 
@@ -77,6 +83,8 @@ fn woken<R: EventReader>(mut reader: R, source: &Arc<OnceLock<SyncActivator>>) -
 pub struct WorkerLoop {
     ticks: Option<Ticks>,
     results: Rc<Results>,
+    captures: Rc<Captures>,
+    parts: Option<Sender<Part>>,
     driver: Option<Driver>,
     control: Arc<Control>,
 }
@@ -93,6 +101,12 @@ impl WorkerLoop {
     /// `None` when this part is over.
     pub fn step(&mut self, worker: &mut Worker) -> Option<Duration> {
         let mut park = PARK_MAX;
+        while let Some(captured) = self.captures.pop() {
+            if let Some(parts) = &self.parts {
+                // Whoever writes it is gone only when the run is being aborted.
+                let _ = parts.send(Part::Worker(captured));
+            }
+        }
         if let Some(driver) = &mut self.driver {
             park = driver.step(&mut self.ticks, &self.results);
         } else {
@@ -108,15 +122,26 @@ impl WorkerLoop {
     }
 }
 
+/// Where complete epochs go, and what is known of time when a snapshot was taken.
+pub(super) struct WaysOut {
+    pub(super) results: Sender<EpochResult>,
+    pub(super) parts: Option<Sender<Part>>,
+}
+
 /// Worker 0's part: sends ticks in, takes complete epochs out.
 pub(super) struct Driver {
     pace: Pace,
     clock: Arc<dyn Clock>,
     control: Arc<Control>,
-    results: Sender<EpochResult>,
+    out: WaysOut,
     /// The newest epoch that has left the graph.
     complete: Epoch,
     replayed_to: Epoch,
+    /// Events before those that are replayed.
+    read_before: u64,
+    /// Records read, and epochs bound, in complete epochs.
+    records: u64,
+    bound: u64,
     failures: Failures,
     epoch_timeout_ms: i64,
     looked_at: EventTime,
@@ -128,18 +153,21 @@ impl Driver {
     pub(super) fn new(
         pace: Pace,
         config: &RunnerConfig,
-        replayed_to: Epoch,
+        (replayed_to, read_before): (Epoch, u64),
         clock: Arc<dyn Clock>,
-        results: Sender<EpochResult>,
+        out: WaysOut,
         failures: Failures,
     ) -> Self {
         Self {
             pace,
             clock,
             control: Arc::clone(&failures.control),
-            results,
+            out,
             complete: Epoch(0),
             replayed_to,
+            read_before,
+            records: 0,
+            bound: 0,
             failures,
             epoch_timeout_ms: config.epoch_timeout_ms,
             looked_at: EventTime::MIN,
@@ -172,12 +200,23 @@ impl Driver {
         self.control.status.update(|progress| {
             if replayed {
                 progress.epoch = result.epoch;
-                progress.replayed_events = result.partitions.values().map(|state| state.end.0).sum();
+                let read: u64 = result.partitions.values().map(|state| state.end.0).sum();
+                progress.replayed_events = read - self.read_before;
             }
             progress.recovered |= result.epoch >= self.replayed_to;
             let (survey, open) = (result.survey.clone(), result.open.clone());
             progress.newest = Some(Newest { epoch: result.epoch, survey, open });
         });
+    }
+
+    /// Hands over what was known of time at the end of an epoch that has a snapshot.
+    fn time_of(&self, result: &EpochResult) {
+        if let Some(parts) = &self.out.parts {
+            let (now, frontier) = (result.now, result.close_to);
+            let time = TimeState { now, frontier, partitions: result.partitions.clone() };
+            // Whoever writes it is gone only when the run is being aborted.
+            let _ = parts.send(Part::Time(result.epoch, time));
+        }
     }
 
     /// Takes complete epochs out and sends ticks in; says how long the worker may sleep.
@@ -186,21 +225,29 @@ impl Driver {
             self.complete = result.epoch;
             self.pace.surveyed(result.epoch, &result.survey.standings);
             self.show(&result);
+            self.records += result.survey.records;
+            self.bound += u64::from(result.commit || result.survey.records > 0);
+            if result.snapshot {
+                self.time_of(&result);
+            }
             if result.commit {
                 self.control.status.uncommitted.fetch_add(1, Ordering::AcqRel);
                 // The committer is gone only when the run is being aborted.
-                let _ = self.results.send(result);
+                let _ = self.out.results.send(result);
             } else if result.epoch <= self.replayed_to {
                 // What was committed before needs no commit: nothing waits for it any more.
                 self.control.released.store(result.epoch.0, Ordering::Release);
                 self.control.wake();
             }
         }
-        let facts = Facts {
+        let mut facts = Facts {
             now: self.clock.now(),
             complete: self.complete,
             uncommitted: self.control.status.uncommitted.load(Ordering::Acquire),
             stop: self.control.stop(),
+            records: self.records,
+            bound: self.bound,
+            snapshot_under_way: self.control.snapshots.under_way(),
         };
         if facts.stop != Stop::No && self.complete < self.replayed_to {
             // What is replayed was committed before, and what is new stays in the log.
@@ -209,6 +256,10 @@ impl Driver {
         }
         if let Some(open) = ticks {
             while let Some(tick) = self.pace.step(facts) {
+                if tick.snapshot {
+                    self.control.snapshots.begin(tick.ends, tick.next.is_none());
+                    facts.snapshot_under_way = true;
+                }
                 open.send(&tick);
             }
             if self.pace.ended() {

@@ -79,8 +79,9 @@ pub fn open_with(dir: &Path, workers: usize, clock_ms: i64, script: Script, faul
     let log = EmbeddedLog::open_with(dir, options, files, Arc::new(move || log_clock.now())).expect("opens");
     let mut journal = log.journal();
     let jobs = JobSettings { session_gap_ms: 30_000, ..JobSettings::default() };
-    let recovery = recover(&mut journal, &jobs, Accept::default(), &mut log.reader(), &clock, &mut Fixed)
-        .expect("recovers");
+    let recovery =
+        recover(&mut journal, &jobs, Accept::default(), &mut log.reader(), None, &clock, &mut Fixed)
+            .expect("recovers");
     let told = Told::default();
     let parts = Parts {
         // The hand moves the clock faster than any worker works.
@@ -96,6 +97,7 @@ pub fn open_with(dir: &Path, workers: usize, clock_ms: i64, script: Script, faul
         open_reader: || FaultyReader::new(log.reader(), faults),
         script,
         clock: Arc::new(clock.clone()) as Arc<dyn Clock>,
+        snapshots: None,
         observer: Box::new(told.clone()),
     };
     let running = start(parts).expect("starts");

@@ -5,6 +5,7 @@ use rand::{Rng, RngExt as _};
 use super::setup::{Setup, WORKERS, one};
 use super::{JobChange, Step, send};
 use crate::world::faults::{Armed, Effect, Site};
+use crate::world::snapshots::Spoil;
 
 /// The steps of a plan, in order.
 pub(super) fn steps(rng: &mut impl Rng, setup: &Setup) -> Vec<Step> {
@@ -22,7 +23,7 @@ pub(super) fn steps(rng: &mut impl Rng, setup: &Setup) -> Vec<Step> {
 
 fn step(rng: &mut impl Rng, setup: &Setup, calm: bool) -> Step {
     let partition = rng.random_range(0..16);
-    match rng.random_range(0..if calm { 60 } else { 90 }) {
+    match rng.random_range(0..if calm { 60 } else { 93 }) {
         0..24 => Step::Send(send::draw(rng, setup.jobs.session_gap_ms)),
         24..40 => Step::Run {
             turns: one(rng, &[5, 20, 20, 60, 150]),
@@ -45,7 +46,11 @@ fn step(rng: &mut impl Rng, setup: &Setup, calm: bool) -> Step {
         86 => one(rng, &[Step::AddPartition, Step::RetainRows].each_ref()).clone(),
         87 => Step::RetainRows,
         88 => Step::BackUpCache,
-        _ => Step::RestoreCache,
+        89 => Step::RestoreCache,
+        _ => Step::SpoilSnapshot {
+            object: rng.random_range(0..16),
+            how: one(rng, &[Spoil::Lost, Spoil::CutOff, Spoil::Damaged]),
+        },
     }
 }
 
@@ -59,7 +64,18 @@ fn change(rng: &mut impl Rng) -> JobChange {
 }
 
 fn fault(rng: &mut impl Rng) -> Armed {
-    let sites = [Site::Commit, Site::Commit, Site::Store, Site::Cache, Site::Acknowledge, Site::Recover];
+    let sites = [
+        Site::Commit,
+        Site::Commit,
+        Site::Store,
+        Site::Cache,
+        Site::Acknowledge,
+        Site::Recover,
+        Site::PutSnapshot,
+        Site::GetSnapshot,
+        Site::RemoveSnapshot,
+        Site::Prune,
+    ];
     let effects =
         [Effect::CrashBefore, Effect::CrashAfter, Effect::Fails, Effect::UnknownLost, Effect::UnknownKept];
     Armed { site: one(rng, &sites), skip: rng.random_range(0..6), effect: one(rng, &effects) }

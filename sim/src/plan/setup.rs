@@ -3,6 +3,7 @@
 use rand::seq::IndexedRandom as _;
 use rand::{Rng, RngExt as _};
 use tidegate_dataflow::settings::{JobSettings, SessionEnd, TimeSettings};
+use tidegate_runner::SnapshotLimits;
 
 /// The settings of a run.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Setup {
     pub uncommitted_epochs_max: usize,
     /// Rows that a sink reads at a time, at first.
     pub sink_rows_max: usize,
+    /// When snapshots are made.
+    pub snapshots: SnapshotLimits,
 }
 
 /// Numbers of workers that runs have.
@@ -56,5 +59,10 @@ pub(super) fn draw(rng: &mut impl Rng) -> Setup {
         in_flight_bytes_max: one(rng, &[2_000, 64 << 20]),
         uncommitted_epochs_max: one(rng, &[2, 64]),
         sink_rows_max: rng.random_range(1..50),
+        snapshots: SnapshotLimits {
+            records: one(rng, &[1, 10, 50]),
+            every_ms: one(rng, &[100, 1_000, 5_000]),
+            last_wait_ms: one(rng, &[0, 3_000]),
+        },
     }
 }

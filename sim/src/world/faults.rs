@@ -19,6 +19,14 @@ pub enum Site {
     Cache,
     /// A sink tells the log how far it is.
     Acknowledge,
+    /// An object of a snapshot is written.
+    PutSnapshot,
+    /// An object of a snapshot is read.
+    GetSnapshot,
+    /// An object of a snapshot is removed.
+    RemoveSnapshot,
+    /// Bindings that nobody needs are removed.
+    Prune,
 }
 
 /// What happens at a site.

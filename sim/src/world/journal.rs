@@ -76,8 +76,12 @@ impl Journal for SimJournal {
         after: Option<Epoch>,
         visit: &mut dyn FnMut(Binding),
     ) -> Result<(), JournalError> {
-        let bindings = self.world.lock().bindings.clone();
-        let wanted = |binding: &Binding| after.is_none_or(|after| binding.epoch > after);
+        let (bindings, from) = {
+            let state = self.world.lock();
+            (state.bindings.clone(), state.pruned_before)
+        };
+        let wanted =
+            |binding: &Binding| binding.epoch >= from && after.is_none_or(|after| binding.epoch > after);
         bindings.into_iter().filter(wanted).for_each(visit);
         Ok(())
     }
@@ -102,5 +106,18 @@ impl Journal for SimJournal {
             Some(effect) if effect.is_definite() => Err(CommitError::Storage { path, reason }),
             Some(_) => Err(CommitError::Indefinite { path, reason }),
         }
+    }
+
+    fn prune(&mut self, before: Epoch) -> Result<(), CommitError> {
+        let mut state = self.world.lock();
+        self.check(&state, &Commit::default())?;
+        let fault = state.fault(Site::Prune, self.process);
+        if fault.is_none_or(Effect::takes_place) {
+            let last = state.bindings.last().map_or(Epoch(0), |binding| binding.epoch);
+            state.pruned_before = state.pruned_before.max(before.min(last));
+            state.note("prune", before.0);
+        }
+        let (path, reason) = (PATH.to_owned(), "simulated".to_owned());
+        fault.map_or(Ok(()), |_| Err(CommitError::Storage { path, reason }))
     }
 }

@@ -1,0 +1,88 @@
+//! The store of snapshots: objects that are there or not, fail to be written, are lost and damaged.
+
+use std::sync::Arc;
+
+use tidegate_runner::SnapshotStore;
+use tidegate_runner::snapshot::StoreError;
+
+use super::faults::{Effect, Site};
+use super::{ProcessId, State, World};
+
+/// The store, as one process sees it.
+pub struct SimSnapshots {
+    /// The world.
+    pub world: Arc<World>,
+    /// Whose store it is.
+    pub process: ProcessId,
+}
+
+/// What becomes of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoil {
+    /// It is gone.
+    Lost,
+    /// Its end is missing.
+    CutOff,
+    /// One of its bytes is another.
+    Damaged,
+}
+
+impl State {
+    /// Spoils one of the objects, counted modulo their number.
+    pub fn spoil_snapshot(&mut self, number: u32, how: Spoil) {
+        let Some(number) = (number as usize).checked_rem(self.objects.len()) else { return };
+        let name = self.objects.keys().nth(number).cloned().expect("below their number");
+        let bytes = self.objects.get_mut(&name).expect("it was just found");
+        self.faults.happened += 1;
+        match how {
+            Spoil::Lost => drop(self.objects.remove(&name)),
+            Spoil::CutOff => bytes.truncate(bytes.len() / 2),
+            Spoil::Damaged => {
+                let middle = bytes.len() / 2;
+                if let Some(byte) = bytes.get_mut(middle) {
+                    *byte ^= 1;
+                }
+            }
+        }
+    }
+}
+
+fn failed(what: &'static str, name: &str) -> StoreError {
+    StoreError { what, name: name.to_owned(), reason: "simulated".to_owned() }
+}
+
+impl SnapshotStore for SimSnapshots {
+    fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let mut state = self.world.lock();
+        let fault = state.fault(Site::PutSnapshot, self.process);
+        state.note("put", bytes.len() as u64);
+        let bytes = match fault {
+            None | Some(Effect::CrashAfter | Effect::UnknownKept) => bytes,
+            Some(Effect::UnknownLost) => bytes[..bytes.len() / 2].to_vec(),
+            Some(Effect::CrashBefore | Effect::Fails) => return Err(failed("write", name)),
+        };
+        assert!(state.objects.insert(name.to_owned(), bytes).is_none(), "{name} is written twice");
+        fault.map_or(Ok(()), |_| Err(failed("write", name)))
+    }
+
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut state = self.world.lock();
+        match state.fault(Site::GetSnapshot, self.process) {
+            None => Ok(state.objects.get(name).cloned()),
+            Some(_) => Err(failed("read", name)),
+        }
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let mut state = self.world.lock();
+        let fault = state.fault(Site::RemoveSnapshot, self.process);
+        if fault.is_none_or(Effect::takes_place) {
+            state.objects.remove(name);
+        }
+        fault.map_or(Ok(()), |_| Err(failed("remove", name)))
+    }
+
+    fn list(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.world.lock().objects.keys().cloned().collect())
+    }
+}
