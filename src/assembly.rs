@@ -11,13 +11,13 @@ use std::time::Instant;
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
 use tidegate_log::embedded::{self, EmbeddedJournal, EmbeddedLog};
 use tidegate_log::journal::JournalError;
-use tidegate_model::Schema;
+use tidegate_model::{Offset, PartitionId, Schema};
 use tidegate_runner::clock::SystemClock;
 use tidegate_runner::run::DrainLimits;
 use tidegate_runner::status::Progress;
 use tidegate_runner::{
     Accept, Clock, Entropy, ObjectSnapshots, Parts, Recovery, RunError, RunnerConfig, Running, Script,
-    Topics, recover, start,
+    SnapshotLimits, Topics, recover, start,
 };
 use tidegate_sinks::{CacheConfig, CacheSink, METRICS_FILE, OpenError, Sink, SqliteSeed, SqliteStore};
 
@@ -106,6 +106,11 @@ impl Pipeline {
                 epoch_timeout_ms: config.epoch_timeout_ms,
                 in_flight_bytes_max: size(config.in_flight_bytes_max),
                 provisional_rows_max: size(config.provisional_rows_max),
+                snapshots: SnapshotLimits {
+                    records: config.snapshot_records,
+                    every_ms: config.snapshot_every_ms,
+                    ..SnapshotLimits::default()
+                },
                 topics: topics(config),
                 ..RunnerConfig::default()
             },
@@ -198,9 +203,14 @@ pub(crate) fn abort_on_worker_panic() {
 const OWN_THREADS: [&str; 2] = ["timely:", "tidegate-"];
 
 /// Removes from the log what neither recovery nor a sink needs, as far as age and size want it gone.
-/// Without snapshots recovery needs every event. `has_cache` says whether a cache reads rows beside the
-/// metric store. Returns whether there is more to remove.
-pub(crate) fn tidy(log: &EmbeddedLog, config: &Config, has_cache: bool) -> Result<bool, CommandError> {
+/// `events_from` is where recovery reads from; of a partition that it does not name every event is needed.
+/// `has_cache` says whether a cache reads rows beside the metric store. Returns whether there is more to remove.
+pub(crate) fn tidy(
+    log: &EmbeddedLog,
+    config: &Config,
+    events_from: BTreeMap<PartitionId, Offset>,
+    has_cache: bool,
+) -> Result<bool, CommandError> {
     let (store, cache) = (sink_config(config), cache_sink_config(config));
     let mut rows: BTreeMap<String, embedded::NeededRows> = BTreeMap::new();
     for topic in &store.topics {
@@ -215,7 +225,7 @@ pub(crate) fn tidy(log: &EmbeddedLog, config: &Config, has_cache: bool) -> Resul
     let live_ms = 2 * config.event_window_ms.max(config.performance_window_ms);
     let live = rows.entry(config.topic_live_metrics.clone()).or_default();
     live.keep_ms = Some(if has_cache { live_ms } else { 0 });
-    let needed = embedded::Needed { events_from: BTreeMap::new(), rows };
+    let needed = embedded::Needed { events_from, rows };
     let retained = log.retain(&needed).map_err(|error| CommandError::new(Exit::Failure, error))?;
     if retained != embedded::Retained::default() {
         tracing::debug!(rows = retained.rows, segments = retained.segments, "retention removed");

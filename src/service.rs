@@ -190,7 +190,8 @@ impl Service {
         if !becomes_full && self.tidied.get().elapsed() < TIDY_EVERY {
             return;
         }
-        match tidy(&self.log, &self.config, true) {
+        let events_from = self.pipeline.running.status().progress().snapshots.events_from;
+        match tidy(&self.log, &self.config, events_from, true) {
             // It stays due: the next look goes on.
             Ok(true) => return,
             Ok(false) => {}

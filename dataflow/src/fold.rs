@@ -207,6 +207,7 @@ impl<'s> HostBuilder<'s> {
             let capture = move |epoch, folds: &[Box<dyn Hosted>]| {
                 captures.add(epoch, |captured| folds.iter().for_each(|fold| fold.capture(captured)));
             };
+            let mut too_late: Option<Epoch> = None;
             move |inputs| {
                 drain_batches(&mut |epoch, batch| stash.entry(epoch).or_default().push(batch));
                 decided.for_each(|time, decided| {
@@ -230,6 +231,9 @@ impl<'s> HostBuilder<'s> {
                             }
                         }
                     }
+                    if let Some(before) = too_late.take_if(|before| before.0 < epoch) {
+                        capture(before, &folds);
+                    }
                     if inputs[0].less_equal(&epoch) || !frontiers.contains_key(&epoch) {
                         break;
                     }
@@ -246,7 +250,9 @@ impl<'s> HostBuilder<'s> {
                     let capability = &capabilities[reports_port];
                     reports_out.activate().session(capability).give_iterator(reports.drain(..));
                     close_before = decided.close_to;
-                    if decided.snapshot {
+                    if decided.snapshot && is_planted(Bug::SnapshotAfterStash) {
+                        too_late = Some(decided.epoch);
+                    } else if decided.snapshot {
                         capture(decided.epoch, &folds);
                     }
                 }

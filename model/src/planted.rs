@@ -33,11 +33,15 @@ pub enum Bug {
     EmptyPartitionIgnored,
     /// A job that begins anew begins at the frontier, although more than that was read.
     StartsAtFrontier,
+    /// The state for a snapshot is copied when records of later epochs have been taken in.
+    SnapshotAfterStash,
+    /// A start takes the newest objects in the store for its snapshot, whatever the journal names.
+    SnapshotFromListing,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::RowsBeforeBinding,
         Self::FrontierRecomputed,
         Self::JudgedInArrivalOrder,
@@ -51,6 +55,8 @@ impl Bug {
         Self::EpochsMixed,
         Self::EmptyPartitionIgnored,
         Self::StartsAtFrontier,
+        Self::SnapshotAfterStash,
+        Self::SnapshotFromListing,
     ];
 
     /// Its name on a command line.
@@ -69,6 +75,8 @@ impl Bug {
             Self::EpochsMixed => "epochs-mixed",
             Self::EmptyPartitionIgnored => "empty-partition-ignored",
             Self::StartsAtFrontier => "starts-at-frontier",
+            Self::SnapshotAfterStash => "snapshot-after-stash",
+            Self::SnapshotFromListing => "snapshot-from-listing",
         }
     }
 }

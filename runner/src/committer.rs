@@ -119,6 +119,14 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
         self.written = Some(written);
     }
 
+    /// Removes bindings that no start reads any more.
+    ///
+    /// # Errors
+    /// See [`Journal::prune`]; the run goes on.
+    pub fn prune(&mut self, before: Epoch) -> Result<(), CommitError> {
+        self.journal.prune(before)
+    }
+
     /// This epoch, and what comes after it, waits until it is no longer held.
     pub fn hold(&mut self, epoch: Option<Epoch>) {
         self.held = epoch;

@@ -6,7 +6,7 @@ mod epochs;
 mod journaled;
 mod snapshots;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +57,8 @@ pub struct Recovery {
     /// The snapshots that the journal names, oldest first; of those that were looked at, the ones that can be
     /// used.
     pub manifests: Vec<Manifest>,
+    /// Every object of a snapshot that the journal names.
+    pub named: BTreeSet<String>,
 }
 
 impl Recovery {
@@ -123,6 +125,7 @@ pub fn recover(
             replay_events: 0,
             snapshot: None,
             manifests: Vec::new(),
+            named: BTreeSet::new(),
         });
     };
     // What can be told by the last binding is told before all of them are read.
@@ -130,6 +133,8 @@ pub fn recover(
     let available = available(&last, log)?;
     let mut journaled = journaled::read(journal, last.epoch)?;
     let manifests = std::mem::take(&mut journaled.manifests);
+    let objects = manifests.iter().flat_map(|manifest| &manifest.objects);
+    let named = objects.map(|object| object.name.clone()).collect();
     let Chosen { snapshot, usable: manifests } =
         snapshots::choose(&last, manifests, journaled.begins, &available, store)?;
     let hash_key = journaled.origin.hash_key;
@@ -157,6 +162,7 @@ pub fn recover(
         ledger: if is_planted(Bug::LedgerForgotten) { Ledger::default() } else { last.ledger },
         snapshot,
         manifests,
+        named,
     })
 }
 

@@ -5,6 +5,7 @@
 //! the journal names and never by what lies in the store, so that neither half a snapshot nor one of a
 //! process that was fenced can be taken for one.
 
+mod kept;
 mod load;
 mod names;
 mod shared;
@@ -15,6 +16,7 @@ pub use self::load::Unusable;
 pub use self::store::{ObjectSnapshots, SnapshotStore, StoreError};
 pub use self::writing::{Snapshotted, Snapshotting};
 
+pub(crate) use self::kept::Kept;
 pub(crate) use self::load::load;
 pub(crate) use self::shared::Shared;
 pub(crate) use self::writing::Part;

@@ -113,8 +113,14 @@ impl Snapshots {
         self.last_written = Some((bytes, took));
     }
 
-    pub(crate) fn committed(&mut self, epoch: Epoch, at: EventTime) {
+    pub(crate) fn committed(
+        &mut self,
+        epoch: Epoch,
+        at: EventTime,
+        events_from: BTreeMap<PartitionId, Offset>,
+    ) {
         self.newest = Some((epoch, Some(at)));
+        self.events_from = events_from;
     }
 }
 

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use rand::{Rng, RngExt as _};
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_model::{EventTime, PartitionId};
+use tidegate_runner::RunError;
 
 use crate::check;
 use crate::crew::{Panicked, said};
 use crate::plan::send::Begin;
 use crate::plan::{Plan, Send, Step};
-use crate::process::{Runner, SINKS, Sinks, StartError, chain, is_expected};
+use crate::process::{Runner, SINKS, Sinks, StartError, chain, is_expected, is_expected_of_a_zombie};
 use crate::world::events::EventPartition;
 use crate::world::{ProcessId, State, World};
 
@@ -161,6 +162,12 @@ impl<'p> Director<'p> {
                 self.sinks = None;
                 self.sink_rows_max = *rows_max;
             }
+            Step::RetainEvents => {
+                if let Some(runner) = &self.runner {
+                    let from = runner.handle.status().progress().snapshots.events_from;
+                    self.world.lock().retain_events(&from);
+                }
+            }
             world => self.change_world(world),
         }
         Ok(())
@@ -213,6 +220,7 @@ impl<'p> Director<'p> {
             | Step::Stop { .. }
             | Step::TakeOver { .. }
             | Step::Wake
+            | Step::RetainEvents
             | Step::ChangeJobs(_)
             | Step::KillSinks { .. } => unreachable!("the steps that touch processes come before"),
         }
@@ -332,7 +340,7 @@ impl<'p> Director<'p> {
     /// Lets go of processes that have come to an end, and says if one should not have.
     fn ended(&mut self) -> Result<(), Violation> {
         let mut wrong = None;
-        let mut is_over = |runner: &Runner| {
+        let mut is_over = |runner: &Runner, is_expected: fn(&RunError) -> bool| {
             let failure = runner.failure();
             let over = failure.is_some() || runner.is_over();
             if let Some(error) = failure.filter(|error| !is_expected(error)) {
@@ -340,8 +348,8 @@ impl<'p> Director<'p> {
             }
             over
         };
-        self.runner.take_if(|runner| is_over(runner));
-        self.zombies.retain(|zombie| !is_over(zombie));
+        self.runner.take_if(|runner| is_over(runner, is_expected));
+        self.zombies.retain(|zombie| !is_over(zombie, is_expected_of_a_zombie));
         wrong.map_or(Ok(()), |seen| violated("a process goes on", seen))
     }
 

@@ -108,6 +108,8 @@ pub enum Step {
     AddPartition,
     /// Rows that every sink has are removed from the log.
     RetainRows,
+    /// Events that no start needs are removed from the log.
+    RetainEvents,
     /// An object of a snapshot is lost or damaged.
     SpoilSnapshot {
         /// Which, modulo their number.

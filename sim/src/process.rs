@@ -82,6 +82,8 @@ impl Runner {
             RunError::Journal(JournalError::Storage { .. }) | RunError::Read(ReadError::Storage { .. }) => {
                 StartError::Again
             }
+            // Each of them may be looked at again.
+            RunError::SnapshotsUnusable { reasons } if reasons.contains("simulated") => StartError::Again,
             error => StartError::Wrong(format!("process {} does not start: {}", id.0, chain(&error))),
         })?;
         {
@@ -160,6 +162,11 @@ pub fn is_expected(error: &RunError) -> bool {
         error,
         RunError::Commit { error: CommitError::Indefinite { .. } | CommitError::Fenced { .. }, .. }
     )
+}
+
+/// The same of a run that another one took over from: what it has not read may be gone meanwhile.
+pub fn is_expected_of_a_zombie(error: &RunError) -> bool {
+    is_expected(error) || matches!(error, RunError::Read(ReadError::OutOfRange { .. }))
 }
 
 /// The process of the sinks.

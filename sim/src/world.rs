@@ -11,7 +11,7 @@ pub mod rows;
 pub mod snapshots;
 pub mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use rand::SeedableRng as _;
@@ -54,6 +54,8 @@ pub struct State {
     pub pruned_before: Epoch,
     /// The store of snapshots.
     pub objects: BTreeMap<String, Vec<u8>>,
+    /// Objects that were lost or damaged.
+    pub spoilt: BTreeSet<String>,
     /// Snapshots that processes began from.
     pub restored: u64,
     /// The settings of each generation.
@@ -109,6 +111,7 @@ impl World {
             bindings: Vec::new(),
             pruned_before: Epoch(0),
             objects: BTreeMap::new(),
+            spoilt: BTreeSet::new(),
             restored: 0,
             jobs: BTreeMap::new(),
             generation: 0,

@@ -222,6 +222,14 @@ settings! {
         /// An epoch that is not complete after so long ends the process.
         epoch_timeout_ms = "engine.epoch_timeout": Span { Span { min_ms: 1_000, max_ms: DAY } } = "30s";
     }
+    "Snapshots" {
+        /// A snapshot of open windows and sessions is made after so many events, so that a start need not read
+        /// them again.
+        snapshot_records = "snapshot.records":
+            Count { Count { min: 1, max: 1_000_000_000_000, unit: "events" } } = "1000000";
+        /// And after so long, if anything was committed since the one before.
+        snapshot_every_ms = "snapshot.every": Span { Span { min_ms: 100, max_ms: DAY } } = "30s";
+    }
     "The embedded log" {
         /// Bytes of events that may wait to be written; beyond it, appends are told to come again.
         log_queue_bytes_max = "log.queue_bytes_max": Size { Size { min: 16 * MIB, max: TIB } } = "64MiB";

@@ -162,7 +162,7 @@ impl Engine {
         self.pipeline.running.handle().wake();
         let progress = self.pipeline.finish()?;
         self.log.import_finish(&self.name).map_err(failure)?;
-        while tidy(&self.log, config, false)? {}
+        while tidy(&self.log, config, progress.snapshots.events_from.clone(), false)? {}
         self.log.close();
         let resumed = self.done.values().sum();
         Ok(Imported { ledger: progress.ledger, before: self.before, resumed })

@@ -31,7 +31,7 @@ pub(super) fn for_senders(progress: &Progress, refusing: Option<&AppendError>) -
 mod tests {
     use tidegate_model::{Epoch, EventTime, Generation, Ledger};
     use tidegate_runner::Stop;
-    use tidegate_runner::status::{Limits, Waits};
+    use tidegate_runner::status::{Limits, Snapshots, Waits};
 
     use super::*;
 
@@ -53,6 +53,7 @@ mod tests {
             waits: None,
             last_error: None,
             failure: None,
+            snapshots: Snapshots::default(),
             uncommitted_epochs: 0,
             in_flight_bytes: Vec::new(),
             limits: Limits {

@@ -95,6 +95,7 @@ fn setting(answers: Vec<CommitError>) -> Setting {
         replay_events: 0,
         snapshot: None,
         manifests: Vec::new(),
+        named: std::collections::BTreeSet::new(),
     };
     let journal = Scripted { answers: Arc::new(Mutex::new(answers.into())), ..Scripted::default() };
     let reads = Arc::default();

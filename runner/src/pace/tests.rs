@@ -37,6 +37,7 @@ fn recovery(replay: Vec<ReplayEpoch>, next: u64) -> Recovery {
         replay_events: 0,
         snapshot: None,
         manifests: Vec::new(),
+        named: std::collections::BTreeSet::new(),
     }
 }
 

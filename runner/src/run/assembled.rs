@@ -17,7 +17,7 @@ use crate::error::RunError;
 use crate::observer::Observer;
 use crate::pace::{Pace, Script, Stop};
 use crate::recovery::Recovery;
-use crate::snapshot::{Shared, SnapshotStore, Snapshotting};
+use crate::snapshot::{Kept, Shared, SnapshotStore, Snapshotting};
 use crate::status::Status;
 
 /// What a run is made of.
@@ -78,6 +78,7 @@ where
     let (hash_key, starts) = (recovery.hash_key, recovery.starts.clone());
     let replayed_to = recovery.replay.last().map_or(Epoch(0), |bound| bound.epoch);
     let written_by = (recovery.generation, recovery.origin());
+    let (kept, named) = (Kept::new(recovery.manifests.clone()), recovery.named.clone());
     let (start, restored) = recovery
         .snapshot
         .as_ref()
@@ -115,8 +116,10 @@ where
         driver: driver.take(),
     });
     let workers: Vec<_> = workers.collect();
-    let snapshotting = snapshots
-        .map(|store| Snapshotting::new(received, store, written_by, config.workers, Arc::clone(&control)));
+    let snapshotting = snapshots.map(|store| {
+        Snapshotting::new(received, store, written_by, named, config.workers, Arc::clone(&control))
+    });
+    control.status.update(|progress| progress.snapshots.events_from = kept.events_from());
     Assembled {
         workers,
         snapshotting,
@@ -126,6 +129,7 @@ where
             more: true,
             last_wait_ms: config.snapshots.last_wait_ms,
             waits_for_last: None,
+            kept,
             control: Arc::clone(&control),
             failures,
             observer,

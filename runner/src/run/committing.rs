@@ -14,6 +14,7 @@ use super::{Control, Failures};
 use crate::committer::{Committer, StepError};
 use crate::error::{RunError, chain};
 use crate::observer::{CommitFacts, Observer};
+use crate::snapshot::Kept;
 use crate::status::{LastCommit, Status, Waits};
 
 /// How long a commit that surely did not take place rests before it is sent again.
@@ -35,6 +36,8 @@ pub struct Committing<J, R> {
     pub(super) last_wait_ms: i64,
     /// Since when it waits.
     pub(super) waits_for_last: Option<EventTime>,
+    /// The snapshots that a start could begin from.
+    pub(super) kept: Kept,
 }
 
 /// What a step of [`Committing`] came to.
@@ -93,10 +96,19 @@ impl<J: Journal, R: EventReader> Committing<J, R> {
         self.committer.hold(held);
     }
 
-    /// A snapshot was committed: from now on it counts.
-    fn snapshot_counts(&mut self, manifest: &Manifest) {
-        let at = self.control.status.now();
-        self.control.status.update(|progress| progress.snapshots.committed(manifest.epoch, at));
+    /// A snapshot was committed: from now on it counts, and what it stands for may go.
+    fn snapshot_counts(&mut self, manifest: Manifest) {
+        let (at, epoch) = (self.control.status.now(), manifest.epoch);
+        self.kept.add(manifest);
+        let events_from = self.kept.events_from();
+        self.control.status.update(|progress| progress.snapshots.committed(epoch, at, events_from));
+        if let Some(before) = self.kept.bindings_from() {
+            match self.committer.prune(before) {
+                // Now that no binding names them.
+                Ok(()) => self.control.snapshots.give_surplus(self.kept.take_surplus()),
+                Err(error) => tracing::warn!(%before, %error, "old bindings stay until the next snapshot"),
+            }
+        }
         self.control.snapshots.end();
         self.control.wake();
     }
@@ -129,7 +141,7 @@ impl<J: Journal, R: EventReader> Committing<J, R> {
                 took_place(&self.control, done.binding, done.rows, &commit);
                 self.observer.committed(&commit);
                 if let Some(manifest) = done.snapshot {
-                    self.snapshot_counts(&manifest);
+                    self.snapshot_counts(manifest);
                 }
                 Committed::Some
             }

@@ -9,11 +9,19 @@ pub(super) fn name(generation: Generation, epoch: Epoch, worker: usize) -> Strin
 
 /// The generation that wrote an object; `None` when the name is none of ours.
 pub(super) fn generation_of(name: &str) -> Option<Generation> {
+    parts(name).map(|(generation, _)| generation)
+}
+
+/// The epoch that an object is of; `None` when the name is none of ours.
+pub(super) fn epoch_of(name: &str) -> Option<Epoch> {
+    parts(name).map(|(_, epoch)| epoch)
+}
+
+fn parts(name: &str) -> Option<(Generation, Epoch)> {
     let (generation, rest) = name.strip_suffix(".snapshot")?.split_once('-')?;
     let (epoch, worker) = rest.split_once('-')?;
-    epoch.parse::<u64>().ok()?;
     worker.parse::<u32>().ok()?;
-    generation.parse().ok().map(Generation)
+    Some((Generation(generation.parse().ok()?), Epoch(epoch.parse().ok()?)))
 }
 
 #[cfg(test)]
@@ -25,6 +33,7 @@ mod tests {
         let name = name(Generation(7), Epoch(1_600_000_000_000), 3);
         assert_eq!(name, "00000000000000000007-00000001600000000000-00003.snapshot");
         assert_eq!(generation_of(&name), Some(Generation(7)));
+        assert_eq!(epoch_of(&name), Some(Epoch(1_600_000_000_000)));
         for other in ["", "notes.txt", "7.snapshot", "7-x-1.snapshot", "7-1-1.snapshot#1"] {
             assert_eq!(generation_of(other), None, "{other:?}");
         }

@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     last: AtomicU64,
     /// What is written and waits for a commit.
     written: Mutex<Option<Manifest>>,
+    /// Objects that nothing names any more.
+    surplus: Mutex<Vec<String>>,
 }
 
 impl Shared {
@@ -44,6 +46,16 @@ impl Shared {
     /// Takes what waits for a commit.
     pub(crate) fn take_written(&self) -> Option<Manifest> {
         self.lock().take()
+    }
+
+    /// Nothing names these objects any more.
+    pub(crate) fn give_surplus(&self, names: Vec<String>) {
+        self.surplus.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+    }
+
+    /// Takes one of the objects that nothing names any more.
+    pub(crate) fn take_surplus(&self) -> Option<String> {
+        self.surplus.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     /// The next one may be made.

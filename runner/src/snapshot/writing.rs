@@ -1,6 +1,6 @@
 //! The part of a run that writes snapshots: it takes what the workers copied, encodes and stores it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -11,7 +11,7 @@ use tidegate_dataflow::snapshot::{Captured, encode};
 use tidegate_model::binding::{Manifest, Origin, SnapshotObject};
 use tidegate_model::{Epoch, Generation};
 
-use super::names::name;
+use super::names::{generation_of, name};
 use super::{SnapshotStore, StoreError};
 use crate::run::Control;
 
@@ -40,6 +40,8 @@ pub struct Snapshotting {
     /// What is not whole yet.
     begun: BTreeMap<Epoch, Begun>,
     writing: Option<Writing>,
+    /// What the journal named at the start, until what it did not name is removed.
+    named: Option<BTreeSet<String>>,
 }
 
 #[derive(Default)]
@@ -70,11 +72,22 @@ impl Snapshotting {
         parts: Receiver<Part>,
         store: Arc<dyn SnapshotStore>,
         (generation, origin): (Generation, Origin),
+        named: BTreeSet<String>,
         workers: usize,
         control: Arc<Control>,
     ) -> Self {
-        let (begun, writing) = (BTreeMap::new(), None);
-        Self { parts, more: true, store, generation, origin, workers, control, begun, writing }
+        Self {
+            parts,
+            more: true,
+            store,
+            generation,
+            origin,
+            workers,
+            control,
+            begun: BTreeMap::new(),
+            writing: None,
+            named: Some(named),
+        }
     }
 
     /// Writes until it is over.
@@ -104,11 +117,36 @@ impl Snapshotting {
                 Err(TryRecvError::Disconnected) => self.more = false,
             }
         }
-        let Some(writing) = self.writing.take().or_else(|| self.begin()) else {
+        if let Some(writing) = self.writing.take().or_else(|| self.begin()) {
+            self.write(writing);
+        } else if let Some(named) = self.named.take() {
+            self.remove_what_is_not_named(&named);
+        } else if let Some(name) = self.control.snapshots.take_surplus() {
+            self.remove(&name);
+        } else {
             return if self.more { Snapshotted::Nothing } else { Snapshotted::Over };
-        };
-        self.write(writing);
+        }
         Snapshotted::Some
+    }
+
+    /// Removes what processes before this one wrote and did not commit: they were fenced, and cannot any more.
+    fn remove_what_is_not_named(&self, named: &BTreeSet<String>) {
+        let listed = match self.store.list() {
+            Ok(listed) => listed,
+            Err(error) => {
+                tracing::warn!(%error, "what nobody needs is left there; the next start tries again");
+                return;
+            }
+        };
+        let is_older = |name: &String| generation_of(name).is_some_and(|it| it < self.generation);
+        let unnamed = listed.into_iter().filter(|name| is_older(name) && !named.contains(name));
+        self.control.snapshots.give_surplus(unnamed.collect());
+    }
+
+    fn remove(&self, name: &str) {
+        if let Err(error) = self.store.remove(name) {
+            tracing::warn!(%error, "left for the next start to remove");
+        }
     }
 
     fn take(&mut self, part: Part) {
@@ -168,11 +206,8 @@ impl Snapshotting {
         tracing::warn!(%epoch, %error, "no snapshot could be written; the next one is tried at its time");
         self.control.status.error(&error.to_string());
         self.control.status.update(|progress| progress.snapshots.failed += 1);
-        for object in &writing.manifest.objects {
-            if let Err(error) = self.store.remove(&object.name) {
-                tracing::debug!(%error, "left for the next start to remove");
-            }
-        }
+        let names = writing.manifest.objects.iter().map(|object| object.name.clone());
+        self.control.snapshots.give_surplus(names.collect());
         self.control.snapshots.settle(epoch, None);
     }
 }

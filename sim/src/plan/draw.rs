@@ -23,7 +23,7 @@ pub(super) fn steps(rng: &mut impl Rng, setup: &Setup) -> Vec<Step> {
 
 fn step(rng: &mut impl Rng, setup: &Setup, calm: bool) -> Step {
     let partition = rng.random_range(0..16);
-    match rng.random_range(0..if calm { 60 } else { 93 }) {
+    match rng.random_range(0..if calm { 60 } else { 94 }) {
         0..24 => Step::Send(send::draw(rng, setup.jobs.session_gap_ms)),
         24..40 => Step::Run {
             turns: one(rng, &[5, 20, 20, 60, 150]),
@@ -47,6 +47,7 @@ fn step(rng: &mut impl Rng, setup: &Setup, calm: bool) -> Step {
         87 => Step::RetainRows,
         88 => Step::BackUpCache,
         89 => Step::RestoreCache,
+        90 => Step::RetainEvents,
         _ => Step::SpoilSnapshot {
             object: rng.random_range(0..16),
             how: one(rng, &[Spoil::Lost, Spoil::CutOff, Spoil::Damaged]),

@@ -1,7 +1,9 @@
 //! The store of snapshots: objects that are there or not, fail to be written, are lost and damaged.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tidegate_model::{Offset, PartitionId};
 use tidegate_runner::SnapshotStore;
 use tidegate_runner::snapshot::StoreError;
 
@@ -32,6 +34,10 @@ impl State {
     pub fn spoil_snapshot(&mut self, number: u32, how: Spoil) {
         let Some(number) = (number as usize).checked_rem(self.objects.len()) else { return };
         let name = self.objects.keys().nth(number).cloned().expect("below their number");
+        if !self.can_do_without(&name) {
+            return;
+        }
+        self.spoilt.insert(name.clone());
         let bytes = self.objects.get_mut(&name).expect("it was just found");
         self.faults.happened += 1;
         match how {
@@ -45,6 +51,31 @@ impl State {
             }
         }
     }
+}
+
+impl State {
+    /// Whether no other snapshot is spoilt of those that count, or will when they are named: two are kept, and
+    /// who loses both has lost the deployment.
+    fn can_do_without(&self, name: &str) -> bool {
+        let named = self.bindings.iter().rev().filter_map(|binding| binding.snapshot.as_ref());
+        let replaced = named.skip(2).flat_map(|manifest| &manifest.objects);
+        let replaced: BTreeSet<&str> = replaced.map(|object| object.name.as_str()).collect();
+        let others = self.spoilt.iter().filter(|spoilt| of_snapshot(spoilt) != of_snapshot(name));
+        others.into_iter().all(|spoilt| replaced.contains(spoilt.as_str()))
+    }
+
+    /// Events before these offsets are gone.
+    pub fn retain_events(&mut self, from: &BTreeMap<PartitionId, Offset>) {
+        for (partition, offset) in from {
+            let log = &mut self.events[partition.0 as usize];
+            log.start = log.start.max(offset.0);
+        }
+    }
+}
+
+/// What the names of the objects of a snapshot have in common.
+fn of_snapshot(name: &str) -> &str {
+    name.rsplit_once('-').map_or(name, |(snapshot, _)| snapshot)
 }
 
 fn failed(what: &'static str, name: &str) -> StoreError {
