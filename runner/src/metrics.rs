@@ -14,7 +14,7 @@ use tidegate_dataflow::open::OpenCounts;
 use tidegate_dataflow::survey::{Holder, Standing};
 use tidegate_model::{EventTime, Ledger, PartitionId};
 
-use crate::status::{Newest, Progress, Status};
+use crate::status::{Newest, Progress, Snapshots, Status};
 
 /// Registers the metrics of a run; docs/operations.md lists them. `version` is that of the program.
 pub fn register(registry: &mut Registry, status: Arc<Status>, version: &'static str) {
@@ -40,6 +40,7 @@ impl Collector for Run {
         page.info("tidegate_build", "The version that runs", &[("version", self.version)])?;
         of_run(&mut page, &progress, now)?;
         of_commits(&mut page, &progress)?;
+        of_snapshots(&mut page, &progress.snapshots, now)?;
         of_ledger(&mut page, &progress.ledger)?;
         match &progress.newest {
             Some(newest) => {
@@ -81,6 +82,25 @@ fn of_commits(page: &mut Page<'_>, progress: &Progress) -> fmt::Result {
     page.gauge("tidegate_epochs_uncommitted_limit", "Epochs that may wait before they get longer", &limit)?;
     let waits = i64::from(progress.waits.is_some());
     page.gauge("tidegate_commits_waiting", "Whether the last commit failed and is tried again", &waits)
+}
+
+fn of_snapshots(page: &mut Page<'_>, snapshots: &Snapshots, now: EventTime) -> fmt::Result {
+    page.counter("tidegate_snapshots_written", "Snapshots written since the start", snapshots.written)?;
+    page.counter("tidegate_snapshots_failed", "Snapshots given up since the start", snapshots.failed)?;
+    if let Some((_, Some(at))) = snapshots.newest {
+        let age = seconds(now.since_ms(at));
+        page.gauge("tidegate_snapshot_age_seconds", "Since when the newest snapshot counts", &age)?;
+    }
+    if let Some((bytes, took)) = snapshots.last_written {
+        page.gauge("tidegate_snapshot_bytes", "Length of the newest snapshot written", &bytes)?;
+        let help = "Time the newest snapshot took to write";
+        page.gauge("tidegate_snapshot_write_seconds", help, &took.as_secs_f64())?;
+    }
+    if let Some(read) = snapshots.read {
+        let help = "Time it took to read the snapshot that the run began from";
+        page.gauge("tidegate_snapshot_read_seconds", help, &read.as_secs_f64())?;
+    }
+    Ok(())
 }
 
 fn of_ledger(page: &mut Page<'_>, ledger: &Ledger) -> fmt::Result {

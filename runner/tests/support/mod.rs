@@ -18,7 +18,8 @@ use tidegate_log::{EventAppender as _, NewEvent, RowReader as _};
 use tidegate_model::{EventTime, Offset, PartitionId};
 use tidegate_runner::observer::{CommitFacts, EpochFacts};
 use tidegate_runner::{
-    Accept, Clock, Entropy, Observer, Parts, RunnerConfig, Running, Script, recover, start,
+    Accept, Clock, Entropy, Observer, Parts, RunnerConfig, Running, Script, SnapshotLimits, SnapshotStore,
+    recover, start,
 };
 
 use self::faults::{Faults, FaultyJournal, FaultyReader};
@@ -72,6 +73,17 @@ pub fn open(dir: &Path, workers: usize, clock_ms: i64) -> Deployment {
 }
 
 pub fn open_with(dir: &Path, workers: usize, clock_ms: i64, script: Script, faults: &Faults) -> Deployment {
+    open_with_snapshots(dir, workers, clock_ms, script, faults, None)
+}
+
+pub fn open_with_snapshots(
+    dir: &Path,
+    workers: usize,
+    clock_ms: i64,
+    script: Script,
+    faults: &Faults,
+    snapshots: Option<Arc<dyn SnapshotStore>>,
+) -> Deployment {
     let clock = Hand(Arc::new(AtomicI64::new(clock_ms)));
     let log_clock = clock.clone();
     let options = Options { partitions: 3, ..Options::default() };
@@ -79,9 +91,16 @@ pub fn open_with(dir: &Path, workers: usize, clock_ms: i64, script: Script, faul
     let log = EmbeddedLog::open_with(dir, options, files, Arc::new(move || log_clock.now())).expect("opens");
     let mut journal = log.journal();
     let jobs = JobSettings { session_gap_ms: 30_000, ..JobSettings::default() };
-    let recovery =
-        recover(&mut journal, &jobs, Accept::default(), &mut log.reader(), None, &clock, &mut Fixed)
-            .expect("recovers");
+    let recovery = recover(
+        &mut journal,
+        &jobs,
+        Accept::default(),
+        &mut log.reader(),
+        snapshots.as_deref(),
+        &clock,
+        &mut Fixed,
+    )
+    .expect("recovers");
     let told = Told::default();
     let parts = Parts {
         // The hand moves the clock faster than any worker works.
@@ -90,6 +109,8 @@ pub fn open_with(dir: &Path, workers: usize, clock_ms: i64, script: Script, faul
             workers,
             jobs,
             tick_ms: 0,
+            // Only at the end of a run; and that one may take as long as it wants.
+            snapshots: SnapshotLimits { records: u64::MAX, every_ms: i64::MAX, last_wait_ms: i64::MAX },
             ..RunnerConfig::default()
         },
         recovery,
@@ -97,7 +118,7 @@ pub fn open_with(dir: &Path, workers: usize, clock_ms: i64, script: Script, faul
         open_reader: || FaultyReader::new(log.reader(), faults),
         script,
         clock: Arc::new(clock.clone()) as Arc<dyn Clock>,
-        snapshots: None,
+        snapshots,
         observer: Box::new(told.clone()),
     };
     let running = start(parts).expect("starts");
