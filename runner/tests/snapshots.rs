@@ -103,9 +103,9 @@ fn what_only_older_snapshots_need_goes() {
     // Both workers' objects of the two newest, and of the one before: what the last commit replaced goes with
     // the next snapshot or start at the latest.
     let store = ObjectSnapshots::in_folder(&folder).expect("it is there");
-    let names = store.list().expect("it can be listed");
-    assert!((4..=6).contains(&names.len()), "{names:?}");
-    assert!(!names.iter().any(|name| name.contains("-00000000000000000007-")), "{names:?}");
+    let listed = store.list().expect("it can be listed");
+    assert!((4..=6).contains(&listed.len()), "{listed:?}");
+    assert!(!listed.iter().any(|name| name.contains("-00000000000000000007-")), "{listed:?}");
     let it = open(dir.path(), 1, NOON_MS + 80_000);
     let (mut first, mut named) = (None, Vec::new());
     let visit = &mut |binding: Binding| {

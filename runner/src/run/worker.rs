@@ -104,7 +104,7 @@ impl WorkerLoop {
         while let Some(captured) = self.captures.pop() {
             if let Some(parts) = &self.parts {
                 // Whoever writes it is gone only when the run is being aborted.
-                let _ = parts.send(Part::Worker(captured));
+                let _ = parts.send(Part::Worker(Box::new(captured)));
             }
         }
         if let Some(driver) = &mut self.driver {

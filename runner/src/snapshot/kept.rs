@@ -20,7 +20,9 @@ impl Kept {
     /// What a start found.
     pub(crate) fn new(manifests: Vec<Manifest>) -> Self {
         let mut kept = Self::default();
-        manifests.into_iter().for_each(|manifest| kept.add(manifest));
+        for manifest in manifests {
+            kept.add(manifest);
+        }
         kept
     }
 

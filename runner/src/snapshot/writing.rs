@@ -22,7 +22,7 @@ const REST: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) enum Part {
     /// What a worker held.
-    Worker(Captured),
+    Worker(Box<Captured>),
     /// What was known of time; worker 0 sends it.
     Time(Epoch, TimeState),
 }
@@ -152,7 +152,7 @@ impl Snapshotting {
     fn take(&mut self, part: Part) {
         match part {
             Part::Worker(captured) => {
-                self.begun.entry(captured.epoch).or_default().captured.push_back(captured);
+                self.begun.entry(captured.epoch).or_default().captured.push_back(*captured);
             }
             Part::Time(epoch, time) => self.begun.entry(epoch).or_default().time = Some(time),
         }

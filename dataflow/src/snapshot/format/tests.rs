@@ -79,7 +79,8 @@ fn every_byte_that_changed_is_found() {
 
 #[test]
 fn what_does_not_fit_together_is_found() {
-    let cases: [(&str, fn(&mut Captured)); 9] = [
+    type Spoil = fn(&mut Captured);
+    let cases: [(&str, Spoil); 9] = [
         ("an event type", |it| it.keyed.users[0].event_type = 255),
         ("a session", |it| it.keyed.sessions[0].device = 4),
         ("a session", |it| it.keyed.sessions[0].emitted = 2),
