@@ -19,6 +19,7 @@ pub mod measure;
 pub mod rows;
 pub mod scale;
 pub mod scratch;
+pub mod state;
 pub mod table;
 pub mod windows;
 pub mod workload;
@@ -36,10 +37,11 @@ pub struct Suite {
 }
 
 /// Every suite, in the order of the way of an event.
-pub const SUITES: [Suite; 7] = [
+pub const SUITES: [Suite; 8] = [
     Suite { name: "decode", run: decode::run },
     Suite { name: "frames", run: frames::run },
     Suite { name: "windows", run: windows::run },
+    Suite { name: "state", run: state::run },
     Suite { name: "log", run: log::run },
     Suite { name: "rows", run: rows::run },
     Suite { name: "import", run: import::run },
