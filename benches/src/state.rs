@@ -1,6 +1,7 @@
 //! What is open: how much memory it takes, how long the worker stands still for a snapshot of it, and how soon a
 //! start has it back.
 
+mod restart;
 pub mod worker;
 
 use std::cell::RefCell;
@@ -25,6 +26,7 @@ pub fn run(scale: Scale) -> anyhow::Result<Vec<Table>> {
     let mut tables = snapshots(scale, count)?;
     tables.push(memory("Open sessions, and the memory that they take", "sessions", scale)?);
     tables.push(memory("Distinct users of an open window, and the memory that they take", "users", scale)?);
+    tables.push(restart::measure(scale, count)?);
     Ok(tables)
 }
 
@@ -45,7 +47,7 @@ fn snapshots(scale: Scale, count: usize) -> anyhow::Result<Vec<Table>> {
     let title = "A snapshot of open sessions, one worker";
     let first = Group::new(title, By::Wall, "sessions", count, bytes.len())
         .ceiling("memory copy", || {
-            Ok(Done::by(|| black_box(&bytes).to_vec(), |copy| assert_eq!(copy.len(), bytes.len())))
+            Ok(Done::by(|| black_box(&bytes).clone(), |copy| assert_eq!(copy.len(), bytes.len())))
         })
         .case("the worker stands still", || {
             let mut worked = worked.borrow_mut();
@@ -69,15 +71,16 @@ fn snapshots(scale: Scale, count: usize) -> anyhow::Result<Vec<Table>> {
             Ok(Done::by(start, |worked| assert_eq!(worked.open().sessions, open)))
         })
         .measure(scale)?;
-    let again = Group::new("An event for each of the open sessions, one worker", By::Wall, "events", count, 0)
-        .ceiling("no snapshot", || Ok(worked.borrow_mut().visit(Held::Sessions, count)))
-        .case("after a snapshot, which is there", || {
-            let (captured, _) = worked.borrow_mut().snapshot();
-            let done = worked.borrow_mut().visit(Held::Sessions, count);
-            drop(captured);
-            Ok(done)
-        })
-        .measure(scale)?;
+    let again =
+        Group::new("An event for each of the open sessions, one worker", By::Wall, "events", count, 0)
+            .ceiling("no snapshot", || Ok(worked.borrow_mut().visit(Held::Sessions, count)))
+            .case("after a snapshot, which is there", || {
+                let (captured, _) = worked.borrow_mut().snapshot();
+                let done = worked.borrow_mut().visit(Held::Sessions, count);
+                drop(captured);
+                Ok(done)
+            })
+            .measure(scale)?;
     Ok(vec![first, again])
 }
 

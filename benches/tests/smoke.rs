@@ -30,6 +30,11 @@ fn the_graph_counts_what_plain_maps_count() {
 }
 
 #[test]
+fn everything_open_is_in_the_snapshot_and_back_after_it() {
+    run("state");
+}
+
+#[test]
 fn the_log_gives_back_what_was_appended() {
     run("log");
 }

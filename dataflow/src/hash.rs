@@ -41,32 +41,6 @@ pub fn worker_of(hash: u64, workers: usize) -> usize {
     worker_of_group(group_of(hash), workers)
 }
 
-/// Hands a hash that already is one on to a hash table.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Prehashed(u64);
-
-impl Hasher for Prehashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // Only whole numbers are hashed; this keeps the trait's contract for anything else.
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = self.0.rotate_left(32) ^ hash;
-    }
-}
-
-/// A map by hashes. Its order of iteration is fixed by its content's history and must not reach a row.
-pub type HashedMap<K, V> = hashbrown::HashMap<K, V, std::hash::BuildHasherDefault<Prehashed>>;
-/// A set of hashes.
-pub type HashedSet = hashbrown::HashSet<u64, std::hash::BuildHasherDefault<Prehashed>>;
-
 #[cfg(test)]
 mod tests {
     use super::*;

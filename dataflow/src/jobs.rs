@@ -9,3 +9,4 @@ pub use events::EventAggregator;
 pub use overview::SessionOverview;
 pub use performance::PerformanceTracker;
 pub use sessions::SessionTracker;
+pub(crate) use sessions::SharedSessions;

@@ -2,8 +2,9 @@
 //!
 //! A tick names the epoch. Each operator that keeps something copies it when it has finished that epoch, and
 //! before it takes in anything of a later one; so all the copies together are the state after the epoch, and
-//! are a function of the bindings up to it. A copy is plain rows in a few large vectors, because the workers
-//! stand still for it. Whoever drives the graph takes it out, and has it encoded elsewhere.
+//! are a function of the bindings up to it. The workers stand still for it: so a copy is plain rows in a few large
+//! vectors, and of sessions, of which there may be millions, it is [shared](crate::jobs::SharedSessions) until they
+//! change. Whoever drives the graph takes it out, and has it encoded elsewhere.
 //!
 //! Only what cannot be derived is copied. A graph that starts from a snapshot finds the rest in its first
 //! epoch, which reads nothing: the sums of the windows are said once, as after an epoch in which all of it
@@ -18,6 +19,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use tidegate_model::{DeviceCategory, Epoch};
 
+use crate::jobs::SharedSessions;
+
 pub use self::format::{FORMAT_VERSION, FormatError, decode, encode};
 pub use self::restored::{Object, Restored};
 pub use self::rows::{
@@ -25,7 +28,7 @@ pub use self::rows::{
 };
 
 /// What one worker held at the end of an epoch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Captured {
     /// The epoch.
     pub epoch: Epoch,
@@ -33,8 +36,17 @@ pub struct Captured {
     pub worker: usize,
     /// What belongs to users: it goes where its key group goes.
     pub keyed: Keyed,
+    /// Sessions, which belong to users, too. They are not copied: what is here stays as it is when they change.
+    pub(crate) sessions: SharedSessions,
     /// What belongs to windows and partitions: whoever starts from it reads all of it, and keeps its own.
     pub windows: Windows,
+}
+
+impl Captured {
+    /// A capture of a worker that held nothing.
+    pub fn new(epoch: Epoch, worker: usize) -> Self {
+        Self { epoch, worker, ..Self::default() }
+    }
 }
 
 /// The captures of one worker: each of its operators adds what it has, and what is whole comes out.
@@ -66,8 +78,7 @@ impl Captures {
     /// An operator adds what it holds at the end of `epoch`; it does so once.
     pub(crate) fn add(&self, epoch: Epoch, copy: impl FnOnce(&mut Captured)) {
         let mut begun = self.begun.borrow_mut();
-        let (added, captured) = begun.entry(epoch).or_default();
-        (captured.epoch, captured.worker) = (epoch, self.worker);
+        let (added, captured) = begun.entry(epoch).or_insert_with(|| (0, Captured::new(epoch, self.worker)));
         copy(captured);
         *added += 1;
         if *added == self.operators.get() {

@@ -45,7 +45,7 @@ pub struct Progress {
     pub replay_events: u64,
     /// Events replayed.
     pub replayed_events: u64,
-    /// Whether everything that the journal binds is replayed.
+    /// Whether the snapshot is taken in and everything bound after it is replayed.
     pub recovered: bool,
     /// Whether the run was asked to end.
     pub stop: Stop,
@@ -228,7 +228,8 @@ impl Status {
             generation: recovery.generation,
             replay_events: recovery.replay_events,
             replayed_events: 0,
-            recovered: recovery.replay.is_empty(),
+            // The first epoch takes a snapshot in, which may be a while.
+            recovered: recovery.replay.is_empty() && recovery.snapshot.is_none(),
             stop: Stop::No,
             epoch: Epoch::default(),
             frontier: recovery.time.frontier,

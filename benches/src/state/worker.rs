@@ -150,9 +150,9 @@ impl Worked {
         let Graph { ticks, results, captures, .. } = build(&mut worker, &config, throttle, feed);
         let ticks = ticks.expect("the only worker has them");
         let open = OpenCounts::default();
-        let mut worked = Self { worker, ticks, results, captures, visits, epoch: first, state, open };
-        worked.rest();
-        worked
+        let mut started = Self { worker, ticks, results, captures, visits, epoch: first, state, open };
+        started.rest();
+        started
     }
 
     /// What is open.
@@ -180,7 +180,8 @@ impl Worked {
     /// An event for each of `count` sessions or users, who are the same every time.
     pub fn visit(&mut self, held: Held, count: usize) -> Done {
         let from = self.read();
-        let largest = self.state.partitions.get(&PARTITION).map_or(BEGIN_MS, |state| state.largest.as_millis());
+        let largest =
+            self.state.partitions.get(&PARTITION).map_or(BEGIN_MS, |state| state.largest.as_millis());
         self.visits.set(Visits { held, count: count as u64, from, from_ms: largest });
         let end = from + count as u64;
         let ((), took) = timed(|| {

@@ -2,6 +2,8 @@
 //!
 //! A user lives on one worker, so the numbers of distinct users of the workers add up.
 
+mod users;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,10 +12,10 @@ use tidegate_model::event::Fields;
 use tidegate_model::row::EventMetrics;
 use tidegate_model::{EventTime, MetricRow, Schema, Tumbling, names};
 
+use self::users::UserSet;
 use crate::batch::{Batch, TYPE_NOT_LISTED};
 use crate::control::Decided;
 use crate::fold::{Fold, Tally};
-use crate::hash::HashedSet;
 use crate::job::{Building, Common, Job, definition};
 use crate::open::OpenCounts;
 use crate::settings::JobSettings;
@@ -133,7 +135,7 @@ impl Summed for EventAggregator {
 #[derive(Default)]
 struct Partial {
     events: i64,
-    users: HashedSet,
+    users: UserSet,
     reported: Sums,
 }
 
@@ -177,13 +179,13 @@ impl Partials {
         for (row, hashes) in keyed.sets() {
             let window = self.window(EventTime::from_millis(row.start_ms));
             let partial = &mut window.types[row.event_type as usize];
-            partial.users.extend(hashes);
+            partial.users.extend(hashes.iter().copied());
             partial.reported.1 = count(&partial.users);
         }
     }
 }
 
-fn count(users: &HashedSet) -> i64 {
+fn count(users: &UserSet) -> i64 {
     i64::try_from(users.len()).expect("fewer users than i64 can count")
 }
 
@@ -251,7 +253,7 @@ impl Fold for Partials {
                 if !partial.users.is_empty() {
                     let users = u32::try_from(partial.users.len()).expect("fewer users than fit into memory");
                     keyed.users.push(UsersRow { start_ms: start.as_millis(), users, event_type });
-                    keyed.hashes.extend(&partial.users);
+                    keyed.hashes.extend(partial.users.iter());
                 }
             }
         }

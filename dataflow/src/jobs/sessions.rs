@@ -3,12 +3,12 @@
 //! A session is a maximal set of events of one user and session id of which neighbours in time are at
 //! most the gap apart. It is judged as a whole: a record is late only when the whole session that it
 //! falls into, formed from *all* records of the epoch, ended before the epoch began. See [`keyed`] for
-//! the judgement; this file is the job around it.
+//! the judgement, [`table`] for where they are kept; this file is the job around it.
 
 mod keyed;
+mod table;
+mod timers;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::rc::Rc;
 
 use differential_dataflow::consolidation::consolidate;
@@ -19,17 +19,20 @@ use tidegate_model::row::SessionMetrics;
 use tidegate_model::{DeviceCategory, EventTime, MetricRow, Op, Schema, names};
 use timely::dataflow::channels::pact::Pipeline;
 
-use self::keyed::{Doubtful, KeySessions, Rules, Session};
+pub(crate) use self::table::SharedSessions;
+
+use self::keyed::{Doubtful, Rules, Session};
+use self::table::{Key, Place, Table};
+use self::timers::Timers;
 use crate::batch::{Batch, Row};
 use crate::control::Decided;
 use crate::epochs::per_epoch;
 use crate::fold::{Fold, Tally};
-use crate::hash::HashedMap;
 use crate::job::{Building, Common, Job, definition};
 use crate::open::OpenCounts;
 use crate::report::{OutRow, Report};
 use crate::settings::{JobSettings, SessionEnd};
-use crate::snapshot::{Captured, KeyRow, Keyed};
+use crate::snapshot::{Captured, Keyed};
 use crate::view::report;
 
 /// The job.
@@ -97,8 +100,8 @@ impl Job for SessionTracker {
         let mut fold = Tracked {
             job: self.clone(),
             after: start.after,
-            keys: HashedMap::default(),
-            timers: BinaryHeap::new(),
+            table: Table::default(),
+            timers: Timers::default(),
             doubtful: Vec::new(),
             changes: Vec::new(),
             open: 0,
@@ -146,17 +149,14 @@ fn key(session: &SessionMetrics) -> (EventTime, &str, &str) {
     (session.start_time, &session.session_id, &session.user_id)
 }
 
-/// User and session, hashed: 128 bits, so that two keys are never taken for one.
-type Key = (u64, u64);
-
 /// The sessions of this worker's users.
 struct Tracked {
     job: SessionTracker,
     /// Sessions are made of events after this.
     after: EventTime,
-    keys: HashedMap<Key, KeySessions>,
+    table: Table,
     /// When to look at a key again. A key's sessions may have grown since; then it is put back.
-    timers: BinaryHeap<Reverse<(EventTime, Key)>>,
+    timers: Timers,
     /// Records that can be judged only when the epoch is complete.
     doubtful: Vec<(Key, Doubtful, Box<str>, usize)>,
     /// Sessions that were taken back in this epoch.
@@ -171,31 +171,35 @@ impl Tracked {
         let rules = self.job.rules;
         let in_time = rules.closes_at(row.time()) > close_before;
         let one = Session::of(row.time(), row.device());
-        let entry = match self.keys.entry(key) {
-            hashbrown::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            hashbrown::hash_map::Entry::Vacant(entry) if in_time => {
-                let (session_id, user_id) = batch.names(row);
-                entry.insert(KeySessions::new(session_id, user_id))
+        let place = match self.table.find(key) {
+            Some(place) => place,
+            None if in_time => self.table.insert(key, batch.names(row)),
+            None if is_planted(Bug::JudgedInArrivalOrder) => {
+                tally.expire(row.position());
+                return;
             }
-            hashbrown::hash_map::Entry::Vacant(_) => {
-                if is_planted(Bug::JudgedInArrivalOrder) {
-                    tally.expire(row.position());
-                    return;
-                }
+            None => {
                 self.doubt(key, batch, row);
                 return;
             }
         };
-        if in_time || entry.touches_open(&one, rules, close_before) {
-            let names = &entry.names;
-            let (job, changes) = (&self.job, &mut self.changes);
-            let taken = |taken: &Session| changes.push((job.row(names.pair(), taken), -1));
-            self.open += entry.sessions.add(one, rules.gap_ms, taken);
+        if in_time || self.table.get(place).is_some_and(|held| held.touches_open(&one, rules, close_before)) {
+            self.add(place, &[one]);
             tally.counts.counted += 1;
-            self.remind(key);
         } else {
             self.doubt(key, batch, row);
         }
+    }
+
+    /// Adds to a key's sessions.
+    fn add(&mut self, place: Place, sessions: &[Session]) {
+        let Self { job, table, timers, changes, open, .. } = self;
+        let (names, held) = table.get_mut(place);
+        for session in sessions {
+            let taken = |taken: &Session| changes.push((job.row(names, taken), -1));
+            *open += held.sessions.add(*session, job.rules.gap_ms, taken);
+        }
+        timers.remind(place, held, job.rules);
     }
 
     fn doubt(&mut self, key: Key, batch: &Batch, row: &Row) {
@@ -210,53 +214,53 @@ impl Tracked {
         doubtful.sort_by_key(|(key, doubtful, _, _)| (*key, doubtful.session.start));
         for of_key in doubtful.chunk_by(|a, b| a.0 == b.0) {
             let (key, _, names, split) = &of_key[0];
-            let (session_id, user_id) = names.split_at(*split);
-            let entry = self.keys.entry(*key).or_insert_with(|| KeySessions::new(session_id, user_id));
             let records: Vec<&Doubtful> = of_key.iter().map(|(_, doubtful, _, _)| doubtful).collect();
-            for component in entry.components(&records, self.job.rules.gap_ms) {
+            let place = self.table.find(*key);
+            let held = place.and_then(|place| self.table.get(place)).cloned().unwrap_or_default();
+            let mut accepted = Vec::new();
+            for component in held.components(&records, self.job.rules.gap_ms) {
                 if self.job.rules.accepts(component.last, close_before) {
                     tally.counts.counted += component.records.len() as u64;
-                    for record in component.records {
-                        let (job, changes, names) = (&self.job, &mut self.changes, &entry.names);
-                        let taken = |taken: &Session| changes.push((job.row(names.pair(), taken), -1));
-                        self.open += entry.sessions.add(record.session, self.job.rules.gap_ms, taken);
-                    }
+                    accepted.extend(component.records.iter().map(|record| record.session));
                 } else {
                     component.records.iter().for_each(|record| tally.expire(record.at));
                 }
             }
-            if entry.sessions.is_empty() {
-                self.keys.remove(key);
-            } else {
-                self.remind(*key);
+            if !accepted.is_empty() {
+                let names = names.split_at(*split);
+                let place = place.unwrap_or_else(|| self.table.insert(*key, names));
+                self.add(place, &accepted);
             }
         }
     }
 
     /// Takes in what a snapshot holds.
     fn restore(&mut self, keyed: &Keyed) {
-        self.keys.reserve(keyed.keys.len());
         for (row, sessions, names) in keyed.each_key() {
             let names = std::str::from_utf8(names).expect("decoding looked at it");
-            let (session_id, user_id) = names.split_at(row.session_len as usize);
-            let mut entry = KeySessions::new(session_id, user_id);
+            let names = names.split_at(row.session_len as usize);
+            let place = self.table.insert((row.user, row.session), names);
+            let (_, held) = self.table.get_mut(place);
             for session in sessions {
                 self.open += i64::from(session.emitted == 0);
-                entry.sessions.restore(session);
+                held.sessions.restore(session);
             }
-            let key = (row.user, row.session);
-            self.keys.insert(key, entry);
-            self.remind(key);
+            self.timers.remind(place, held, self.job.rules);
         }
     }
 
-    /// Makes sure that the key is looked at when the first of its sessions closes.
-    fn remind(&mut self, key: Key) {
-        let entry = self.keys.get_mut(&key).expect("a key with a session is kept");
-        let due = entry.due(self.job.rules);
-        if due < entry.timer {
-            entry.timer = due;
-            self.timers.push(Reverse((due, key)));
+    /// Closes the sessions of a key that are due, and forgets those that can be forgotten.
+    fn close(&mut self, place: Place, close_to: EventTime, out: &mut Vec<(Rc<SessionMetrics>, isize)>) {
+        let Self { job, table, timers, open, .. } = self;
+        let (names, held) = table.get_mut(place);
+        held.sessions.close(job.rules, close_to, |closed| {
+            *open -= 1;
+            out.push((job.row(names, closed), 1));
+        });
+        if held.sessions.is_empty() {
+            table.remove(place);
+        } else {
+            timers.remind(place, held, job.rules);
         }
     }
 }
@@ -278,27 +282,8 @@ impl Fold for Tracked {
     fn finish(&mut self, decided: &Decided, tally: &mut Tally, out: &mut Vec<(Rc<SessionMetrics>, isize)>) {
         self.judge(decided.close_before, tally);
         out.append(&mut self.changes);
-        while let Some(Reverse((due, key))) = self.timers.peek().copied() {
-            if due > decided.close_to {
-                break;
-            }
-            self.timers.pop();
-            let Some(entry) = self.keys.get_mut(&key) else { continue };
-            if entry.timer != due {
-                // An earlier reminder of the same key took this one's place.
-                continue;
-            }
-            entry.timer = EventTime::MAX;
-            let KeySessions { names, sessions, .. } = entry;
-            sessions.close(self.job.rules, decided.close_to, |closed| {
-                self.open -= 1;
-                out.push((self.job.row(names.pair(), closed), 1));
-            });
-            if sessions.is_empty() {
-                self.keys.remove(&key);
-            } else {
-                self.remind(key);
-            }
+        for place in self.timers.due(decided.close_to, &mut self.table) {
+            self.close(place, decided.close_to, out);
         }
     }
 
@@ -307,25 +292,7 @@ impl Fold for Tracked {
     }
 
     fn capture(&self, captured: &mut Captured) {
-        let keyed = &mut captured.keyed;
-        keyed.keys.reserve(self.keys.len());
-        keyed.sessions.reserve(self.keys.len());
-        for ((user, session), entry) in &self.keys {
-            let (session_id, user_id) = entry.names.pair();
-            let before = keyed.sessions.len();
-            keyed.sessions.extend(entry.sessions.rows());
-            keyed.names.extend_from_slice(session_id.as_bytes());
-            keyed.names.extend_from_slice(user_id.as_bytes());
-            let length = |count: usize| u32::try_from(count).expect("no record is near 4 GiB");
-            keyed.keys.push(KeyRow {
-                user: *user,
-                session: *session,
-                session_len: length(session_id.len()),
-                user_len: length(user_id.len()),
-                sessions: length(keyed.sessions.len() - before),
-                reserved: 0,
-            });
-        }
+        captured.sessions = self.table.share();
     }
 }
 

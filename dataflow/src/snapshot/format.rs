@@ -87,31 +87,31 @@ plain!(PartitionRow, 0x0002_000a);
 
 /// Writes what a worker captured.
 pub fn encode(captured: Captured) -> Vec<u8> {
-    let object = Object::from(captured);
-    let head = HeadRow {
-        version: FORMAT_VERSION,
-        epoch: object.epoch.0,
-        worker: object.worker as u64,
-        groups: object.groups.len() as u64,
-    };
-    let mut begins = Vec::with_capacity(object.groups.len() + 1);
-    let mut groups = Vec::new();
-    for group in &object.groups {
-        begins.push(IndexRow { begins: groups.len() as u64 });
-        if *group != Keyed::default() {
-            put(&group.users, &mut groups);
-            put(bytemuck::cast_slice::<u64, HashRow>(&group.hashes), &mut groups);
-            put(&group.keys, &mut groups);
-            put(&group.sessions, &mut groups);
-            encode_bytes(&group.names, &mut groups);
-        }
-    }
-    begins.push(IndexRow { begins: groups.len() as u64 });
+    let Captured { epoch, worker, keyed, mut sessions, windows } = captured;
+    let head =
+        HeadRow { version: FORMAT_VERSION, epoch: epoch.0, worker: worker as u64, groups: KEY_GROUPS as u64 };
     let mut bytes = Vec::new();
     put(&[head], &mut bytes);
-    put(&begins, &mut bytes);
-    bytes.append(&mut groups);
-    let windows = &object.windows;
+    // The index has its place before the groups, and is known after them.
+    let index = bytes.len();
+    put(&[IndexRow { begins: 0 }; KEY_GROUPS + 1], &mut bytes);
+    let first = bytes.len();
+    let mut begins = Vec::with_capacity(KEY_GROUPS + 1);
+    for (number, mut group) in keyed.into_groups().into_iter().enumerate() {
+        begins.push(IndexRow { begins: (bytes.len() - first) as u64 });
+        sessions.take(number, &mut group);
+        if group != Keyed::default() {
+            put(&group.users, &mut bytes);
+            put(bytemuck::cast_slice::<u64, HashRow>(&group.hashes), &mut bytes);
+            put(&group.keys, &mut bytes);
+            put(&group.sessions, &mut bytes);
+            encode_bytes(&group.names, &mut bytes);
+        }
+    }
+    begins.push(IndexRow { begins: (bytes.len() - first) as u64 });
+    let mut known = Vec::with_capacity(first - index);
+    put(&begins, &mut known);
+    bytes[index..first].copy_from_slice(&known);
     put(&windows.events, &mut bytes);
     put(&windows.overview, &mut bytes);
     put(&windows.runs, &mut bytes);

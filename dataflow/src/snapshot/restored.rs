@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tidegate_model::{Epoch, EventTime, PartitionId};
 
-use super::{Captured, Keyed, PartitionRow, Windows};
+use super::{Keyed, PartitionRow, Windows};
 use crate::hash::{KEY_GROUPS, worker_of_group};
 
 /// What one worker captured, divided by key group.
@@ -18,13 +18,6 @@ pub struct Object {
     pub groups: Vec<Keyed>,
     /// What belongs to windows and partitions.
     pub windows: Windows,
-}
-
-impl From<Captured> for Object {
-    fn from(captured: Captured) -> Self {
-        let Captured { epoch, worker, keyed, windows } = captured;
-        Self { epoch, worker, groups: keyed.into_groups(), windows }
-    }
 }
 
 /// All of a snapshot.

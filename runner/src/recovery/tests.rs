@@ -252,7 +252,7 @@ impl SnapshotStore for Objects {
 
 /// A snapshot at the end of what `binding` binds, of which the store has the object.
 fn snapshot(store: &Objects, binding: &Binding) -> Manifest {
-    let bytes = encode(Captured { epoch: binding.epoch, ..Captured::default() });
+    let bytes = encode(Captured::new(binding.epoch, 0));
     let name = format!("{}.snapshot", binding.epoch);
     let (length, crc32) = (bytes.len() as u64, crc32fast::hash(&bytes));
     store.put(&name, bytes).expect("it is in memory");

@@ -10,7 +10,6 @@
 //! whatever else arrives. So it may be added at once, in any order; only the others have to wait for
 //! the epoch's end.
 
-use smallvec::SmallVec;
 use tidegate_model::{DeviceCategory, EventTime};
 
 use crate::batch::Position;
@@ -75,31 +74,58 @@ pub(super) struct Doubtful {
     pub(super) at: Position,
 }
 
-/// Session id and user id in one allocation.
-#[derive(Debug)]
-pub(super) struct Names {
-    text: Box<str>,
-    split: usize,
+/// Disjoint sessions, further than the gap from each other; mostly one, which needs no allocation then.
+#[derive(Clone, Debug)]
+pub(super) enum Sessions {
+    One(Session),
+    Several(Vec<Session>),
 }
 
-impl Names {
-    pub(super) fn pair(&self) -> (&str, &str) {
-        self.text.split_at(self.split)
+impl Default for Sessions {
+    fn default() -> Self {
+        Self::Several(Vec::new())
     }
 }
 
-/// Disjoint sessions, further than the gap from each other; mostly one.
-#[derive(Debug, Default)]
-pub(super) struct Sessions(SmallVec<[Session; 1]>);
-
 impl Sessions {
+    fn all(&self) -> &[Session] {
+        match self {
+            Self::One(session) => std::slice::from_ref(session),
+            Self::Several(sessions) => sessions,
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all().is_empty()
+    }
+
+    fn push(&mut self, session: Session) {
+        match self {
+            Self::One(first) => *self = Self::Several(vec![*first, session]),
+            Self::Several(sessions) if sessions.is_empty() => *self = Self::One(session),
+            Self::Several(sessions) => sessions.push(session),
+        }
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(&mut Session) -> bool) {
+        match self {
+            Self::One(session) => {
+                if !keep(session) {
+                    *self = Self::default();
+                }
+            }
+            Self::Several(sessions) => {
+                sessions.retain_mut(keep);
+                if let [only] = sessions[..] {
+                    *self = Self::One(only);
+                }
+            }
+        }
     }
 
     /// The sessions as a snapshot has them.
-    pub(super) fn rows(&self) -> impl Iterator<Item = SessionRow> {
-        self.0.iter().map(|session| SessionRow {
+    pub(super) fn rows(&self) -> impl ExactSizeIterator<Item = SessionRow> {
+        self.all().iter().map(|session| SessionRow {
             start_ms: session.start.as_millis(),
             last_ms: session.last.as_millis(),
             pages: session.pages,
@@ -110,7 +136,7 @@ impl Sessions {
 
     /// Adds a session of a snapshot's, which touches no other.
     pub(super) fn restore(&mut self, row: &SessionRow) {
-        self.0.push(Session {
+        self.push(Session {
             start: EventTime::from_millis(row.start_ms),
             last: EventTime::from_millis(row.last_ms),
             pages: row.pages,
@@ -122,7 +148,7 @@ impl Sessions {
     /// Adds a session and merges it with those that it touches. `taken` is shown each of them whose row
     /// stands, for the row does not stand any longer. Returns how many more sessions are open.
     pub(super) fn add(&mut self, session: Session, gap_ms: i64, mut taken: impl FnMut(&Session)) -> i64 {
-        if let [only] = &mut self.0[..]
+        if let Self::One(only) = self
             && !only.emitted
             && only.touches(&session, gap_ms)
         {
@@ -131,7 +157,7 @@ impl Sessions {
         }
         let mut merged = session;
         let mut opened = 1;
-        self.0.retain(|other| {
+        self.retain(|other| {
             // To touch any part is to touch the whole: the others are further than the gap from each
             // other, so what is absorbed here cannot bring a new neighbour into reach.
             let touches = other.touches(&session, gap_ms);
@@ -146,14 +172,14 @@ impl Sessions {
             !touches
         });
         merged.emitted = false;
-        self.0.push(merged);
+        self.push(merged);
         opened
     }
 
     /// Closes what `close_to` closes, and forgets what can be forgotten. `closed` is shown each session
     /// whose row is due.
     pub(super) fn close(&mut self, rules: Rules, close_to: EventTime, mut closed: impl FnMut(&Session)) {
-        self.0.retain(|session| {
+        self.retain(|session| {
             if !session.emitted && rules.closes_at(session.last) <= close_to {
                 session.emitted = true;
                 closed(session);
@@ -163,13 +189,18 @@ impl Sessions {
     }
 }
 
-/// Everything there is of one key.
-#[derive(Debug)]
+/// Everything there is of one key, beside its names.
+#[derive(Clone, Debug)]
 pub(super) struct KeySessions {
-    pub(super) names: Names,
     /// When the key is looked at next.
     pub(super) timer: EventTime,
     pub(super) sessions: Sessions,
+}
+
+impl Default for KeySessions {
+    fn default() -> Self {
+        Self { timer: EventTime::MAX, sessions: Sessions::default() }
+    }
 }
 
 /// Records in doubt that belong together, directly or through sessions.
@@ -180,15 +211,12 @@ pub(super) struct Component<'a> {
 }
 
 impl KeySessions {
-    pub(super) fn new(session_id: &str, user_id: &str) -> Self {
-        let names = Names { text: format!("{session_id}{user_id}").into(), split: session_id.len() };
-        Self { names, timer: EventTime::MAX, sessions: Sessions::default() }
-    }
-
     /// Whether `one` touches a session that was open at `close_before`.
     pub(super) fn touches_open(&self, one: &Session, rules: Rules, close_before: EventTime) -> bool {
-        let sessions = &self.sessions.0;
-        sessions.iter().any(|own| rules.closes_at(own.last) > close_before && own.touches(one, rules.gap_ms))
+        self.sessions
+            .all()
+            .iter()
+            .any(|own| rules.closes_at(own.last) > close_before && own.touches(one, rules.gap_ms))
     }
 
     /// When the first of the sessions closes or can be forgotten.
@@ -196,12 +224,12 @@ impl KeySessions {
         let due = |session: &Session| {
             if session.emitted { rules.forgotten_at(session.last) } else { rules.closes_at(session.last) }
         };
-        self.sessions.0.iter().map(due).min().unwrap_or(EventTime::MAX)
+        self.sessions.all().iter().map(due).min().unwrap_or(EventTime::MAX)
     }
 
     /// Divides `records`, sorted by time, into components with the sessions that there are.
     pub(super) fn components<'a>(&self, records: &[&'a Doubtful], gap_ms: i64) -> Vec<Component<'a>> {
-        let sessions = self.sessions.0.iter().map(|session| (*session, None));
+        let sessions = self.sessions.all().iter().map(|session| (*session, None));
         let records = records.iter().map(|record| (record.session, Some(*record)));
         let mut parts: Vec<_> = sessions.chain(records).collect();
         parts.sort_by_key(|(part, _)| part.start);

@@ -37,12 +37,13 @@ fn sample() -> Captured {
         load_times: vec![LoadTimeRow { count: 4, millis: 10 }, LoadTimeRow { count: 1, millis: 3_600_000 }],
         partitions: vec![PartitionRow { largest_ms: 2_009, latest_ms: 2_010, partition: 3 }],
     };
-    Captured { epoch: Epoch(1_600_000_000_000), worker: 1, keyed, windows }
+    Captured { epoch: Epoch(1_600_000_000_000), worker: 1, keyed, windows, ..Captured::default() }
 }
 
 #[test]
 fn version_1_is_read() {
-    assert_eq!(decode(VERSION_1), Ok(Object::from(sample())));
+    let Captured { epoch, worker, keyed, windows, .. } = sample();
+    assert_eq!(decode(VERSION_1), Ok(Object { epoch, worker, groups: keyed.into_groups(), windows }));
 }
 
 #[test]
