@@ -253,6 +253,7 @@ impl Tracked {
     fn close(&mut self, place: Place, close_to: EventTime, out: &mut Vec<(Rc<SessionMetrics>, isize)>) {
         let Self { job, table, timers, open, .. } = self;
         let (names, held) = table.get_mut(place);
+        held.timer = EventTime::MAX;
         held.sessions.close(job.rules, close_to, |closed| {
             *open -= 1;
             out.push((job.row(names, closed), 1));
@@ -282,7 +283,7 @@ impl Fold for Tracked {
     fn finish(&mut self, decided: &Decided, tally: &mut Tally, out: &mut Vec<(Rc<SessionMetrics>, isize)>) {
         self.judge(decided.close_before, tally);
         out.append(&mut self.changes);
-        for place in self.timers.due(decided.close_to, &mut self.table) {
+        for place in self.timers.due(decided.close_to, &self.table) {
             self.close(place, decided.close_to, out);
         }
     }

@@ -97,6 +97,7 @@ pub fn encode(captured: Captured) -> Vec<u8> {
     put(&[IndexRow { begins: 0 }; KEY_GROUPS + 1], &mut bytes);
     let first = bytes.len();
     let mut begins = Vec::with_capacity(KEY_GROUPS + 1);
+    sessions.sort();
     for (number, mut group) in keyed.into_groups().into_iter().enumerate() {
         begins.push(IndexRow { begins: (bytes.len() - first) as u64 });
         sessions.take(number, &mut group);

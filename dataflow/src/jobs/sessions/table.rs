@@ -1,12 +1,14 @@
 //! The keys of a worker with their sessions, laid out so that a snapshot can share them.
 //!
-//! A table has a part for each key group, and a part has its keys in chunks. To copy the table is to share
-//! its chunks: whoever reads the copy sees them as they were, and a chunk that is still shared is copied when
-//! something in it changes. So no copy of everything is made at once, and growing moves a part at a time.
+//! A table has its keys in chunks, each of one key group, and finds them by an index of each group. To copy the
+//! table is to share its chunks: whoever reads the copy sees them as they were, and a chunk that is still shared
+//! is copied when something in it changes. So no copy of everything is made at once, and no index grows that is
+//! an index of everything.
 //!
 //! A key is one plain entry and its names in the text of its chunk: no allocation of its own, except when it
 //! has several sessions.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -23,26 +25,18 @@ const CHUNK: usize = 256;
 pub(super) type Key = (u64, u64);
 
 /// Where a key is, for as long as it is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    group: u8,
-    // Not a number, so that the size is not rounded up: there is a place for each timer.
-    slot: [u8; 4],
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(u32);
 
 impl Place {
-    fn new(group: u8, slot: u32) -> Self {
-        Self { group, slot: slot.to_ne_bytes() }
+    fn new(chunk: usize, at: usize) -> Self {
+        Self(u32::try_from(chunk * CHUNK + at).expect("so many would not fit into memory"))
     }
 
-    fn slot(self) -> (usize, usize) {
-        split(u32::from_ne_bytes(self.slot))
+    /// The number of the chunk, and the place in it.
+    fn split(self) -> (usize, usize) {
+        (self.0 as usize / CHUNK, self.0 as usize % CHUNK)
     }
-}
-
-/// The chunk of a slot, and the place in it.
-fn split(slot: u32) -> (usize, usize) {
-    (slot as usize / CHUNK, slot as usize % CHUNK)
 }
 
 /// A key; its names are in the text of its chunk.
@@ -63,9 +57,10 @@ impl Entry {
     }
 }
 
-/// Some keys.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Chunk {
+/// Some keys of a group.
+#[derive(Clone, Debug)]
+struct Chunk {
+    group: usize,
     entries: Vec<Entry>,
     /// Entries that are nobody's.
     vacant: Vec<u8>,
@@ -75,6 +70,11 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
+    fn of(group: usize) -> Arc<Self> {
+        let (entries, vacant, text) = (Vec::new(), Vec::new(), String::new());
+        Arc::new(Self { group, entries, vacant, text, unused: 0 })
+    }
+
     fn has_room(&self) -> bool {
         self.entries.len() < CHUNK || !self.vacant.is_empty()
     }
@@ -151,48 +151,12 @@ impl Chunk {
     }
 }
 
-/// The keys of a group.
+/// Where the keys of a group are.
 #[derive(Debug, Default)]
 struct Part {
-    /// The slot of each key.
-    slots: HashTable<u32>,
-    chunks: Vec<Arc<Chunk>>,
-    /// Chunks with room; the first one is filled first, so that the last ones become empty.
+    places: HashTable<Place>,
+    /// Its chunks with room; the first one is filled first, so that the last ones become empty.
     with_room: BTreeSet<usize>,
-}
-
-impl Part {
-    fn insert(&mut self, group: u8, key: Key, names: (&str, &str)) -> Place {
-        let number = self.with_room.first().copied().unwrap_or_else(|| {
-            self.chunks.push(Arc::default());
-            self.with_room.insert(self.chunks.len() - 1);
-            self.chunks.len() - 1
-        });
-        let chunk = Arc::make_mut(&mut self.chunks[number]);
-        let at = chunk.insert(key, names);
-        if !chunk.has_room() {
-            self.with_room.remove(&number);
-        }
-        let slot = u32::try_from(number * CHUNK + at).expect("they would not fit into memory");
-        self.slots.insert_unique(hash(key), slot, rehash(&self.chunks));
-        Place::new(group, slot)
-    }
-
-    fn remove(&mut self, place: Place) {
-        let (number, at) = place.slot();
-        let key = self.chunks[number].entries[at].key;
-        let slot = u32::from_ne_bytes(place.slot);
-        self.slots.find_entry(hash(key), |own| *own == slot).expect("it is kept").remove();
-        let chunk = Arc::make_mut(&mut self.chunks[number]);
-        chunk.remove(at);
-        self.with_room.insert(number);
-        if chunk.is_empty() {
-            self.chunks[number] = Arc::default();
-        }
-        if self.slots.len() < self.slots.capacity() / 8 {
-            self.slots.shrink_to(2 * self.slots.len(), rehash(&self.chunks));
-        }
-    }
 }
 
 /// A hash of a key; both of it are hashes already.
@@ -200,78 +164,104 @@ fn hash((user, session): Key) -> u64 {
     user.rotate_left(32) ^ session
 }
 
-fn rehash(chunks: &[Arc<Chunk>]) -> impl Fn(&u32) -> u64 {
-    |slot| {
-        let (chunk, at) = split(*slot);
-        hash(chunks[chunk].entries[at].key)
-    }
-}
-
 /// The keys of a worker.
 #[derive(Debug)]
-pub(super) struct Table(Vec<Part>);
+pub(super) struct Table {
+    /// By group.
+    parts: Vec<Part>,
+    /// Of all groups.
+    chunks: Vec<Arc<Chunk>>,
+}
 
 impl Default for Table {
     fn default() -> Self {
-        Self((0..KEY_GROUPS).map(|_| Part::default()).collect())
+        Self { parts: (0..KEY_GROUPS).map(|_| Part::default()).collect(), chunks: Vec::new() }
     }
+}
+
+fn entry(chunks: &[Arc<Chunk>], place: Place) -> &Entry {
+    let (chunk, at) = place.split();
+    &chunks[chunk].entries[at]
 }
 
 impl Table {
     /// Where a key is.
     pub(super) fn find(&self, key: Key) -> Option<Place> {
-        let group = group_of(key.0);
-        let part = &self.0[group];
-        let is_key = |slot: &u32| {
-            let (chunk, at) = split(*slot);
-            part.chunks[chunk].entries[at].key == key
-        };
-        let slot = part.slots.find(hash(key), is_key)?;
-        Some(Place::new(u8::try_from(group).expect("there are 256"), *slot))
+        let places = &self.parts[group_of(key.0)].places;
+        places.find(hash(key), |place| entry(&self.chunks, *place).key == key).copied()
     }
 
     /// Adds a key, which has no sessions yet.
     pub(super) fn insert(&mut self, key: Key, names: (&str, &str)) -> Place {
+        let Self { parts, chunks } = self;
         let group = group_of(key.0);
-        self.0[group].insert(u8::try_from(group).expect("there are 256"), key, names)
+        let Part { places, with_room } = &mut parts[group];
+        let number = with_room.first().copied().unwrap_or_else(|| {
+            chunks.push(Chunk::of(group));
+            with_room.insert(chunks.len() - 1);
+            chunks.len() - 1
+        });
+        let chunk = Arc::make_mut(&mut chunks[number]);
+        let place = Place::new(number, chunk.insert(key, names));
+        if !chunk.has_room() {
+            with_room.remove(&number);
+        }
+        places.insert_unique(hash(key), place, |place| hash(entry(chunks, *place).key));
+        place
     }
 
     /// Removes a key.
     pub(super) fn remove(&mut self, place: Place) {
-        self.0[usize::from(place.group)].remove(place);
+        let Self { parts, chunks } = self;
+        let (number, at) = place.split();
+        let chunk = Arc::make_mut(&mut chunks[number]);
+        let (group, key) = (chunk.group, chunk.entries[at].key);
+        chunk.remove(at);
+        if chunk.is_empty() {
+            chunks[number] = Chunk::of(group);
+        }
+        let Part { places, with_room } = &mut parts[group];
+        with_room.insert(number);
+        places.find_entry(hash(key), |own| *own == place).expect("a key that is kept is found").remove();
+        if places.len() < places.capacity() / 8 {
+            places.shrink_to(2 * places.len(), |place| hash(entry(chunks, *place).key));
+        }
     }
 
-    /// What a place holds; of a key that was removed nothing, or what took its place.
+    /// What a place holds; where a key was removed nothing, or what took its place.
     pub(super) fn get(&self, place: Place) -> Option<&KeySessions> {
-        let (chunk, at) = place.slot();
-        Some(&self.0[usize::from(place.group)].chunks.get(chunk)?.entries.get(at)?.held)
+        let (chunk, at) = place.split();
+        Some(&self.chunks[chunk].entries.get(at)?.held)
     }
 
     /// What a key holds, to be changed, and its names: session id, user id.
     pub(super) fn get_mut(&mut self, place: Place) -> ((&str, &str), &mut KeySessions) {
-        let (chunk, at) = place.slot();
-        let Chunk { entries, text, .. } = Arc::make_mut(&mut self.0[usize::from(place.group)].chunks[chunk]);
+        let (chunk, at) = place.split();
+        let Chunk { entries, text, .. } = Arc::make_mut(&mut self.chunks[chunk]);
         let entry = &mut entries[at];
         (entry.names(text), &mut entry.held)
     }
 
     /// A copy, which shares what there is until it changes.
     pub(super) fn share(&self) -> SharedSessions {
-        SharedSessions(self.0.iter().map(|part| part.chunks.clone()).collect())
+        SharedSessions(self.chunks.clone())
     }
 }
 
-/// The sessions of a worker as they were, by key group.
+/// The sessions of a worker as they were.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SharedSessions(Vec<Vec<Arc<Chunk>>>);
+pub(crate) struct SharedSessions(Vec<Arc<Chunk>>);
 
 impl SharedSessions {
-    /// Adds those of a key group to a snapshot, and lets go of them.
+    /// Orders them for [`take`](Self::take).
+    pub(crate) fn sort(&mut self) {
+        self.0.sort_by_key(|chunk| Reverse(chunk.group));
+    }
+
+    /// Adds those of a key group to a snapshot, and lets go of them. Groups are asked for in their order.
     pub(crate) fn take(&mut self, group: usize, keyed: &mut Keyed) {
-        if let Some(chunks) = self.0.get_mut(group) {
-            for chunk in std::mem::take(chunks) {
-                chunk.capture(keyed);
-            }
+        while let Some(chunk) = self.0.pop_if(|chunk| chunk.group == group) {
+            chunk.capture(keyed);
         }
     }
 }
