@@ -16,8 +16,8 @@ use tidegate_runner::clock::SystemClock;
 use tidegate_runner::run::DrainLimits;
 use tidegate_runner::status::Progress;
 use tidegate_runner::{
-    Accept, Clock, Entropy, ObjectSnapshots, Parts, Recovery, RunError, RunnerConfig, Running, Script,
-    SnapshotLimits, Topics, recover, start,
+    Accept, Clock, Entropy, ObjectSnapshots, Parts, Recovery, Remedy, RunError, RunnerConfig, Running,
+    Script, SnapshotLimits, Topics, recover, start,
 };
 use tidegate_sinks::{CacheConfig, CacheSink, METRICS_FILE, OpenError, Sink, SqliteSeed, SqliteStore};
 
@@ -299,6 +299,7 @@ pub(crate) fn run_error(error: RunError) -> CommandError {
     let exit = match &error {
         RunError::DefinitionChanged { .. }
         | RunError::EventsMissing { .. }
+        | RunError::SnapshotsUnusable { remedy: Remedy::Restore | Remedy::OtherVersion, .. }
         | RunError::Journal(JournalError::NewerFormat { .. }) => Exit::Refused,
         RunError::Commit { error: tidegate_log::CommitError::Fenced { .. }, .. } => Exit::Fenced,
         _ => Exit::Failure,

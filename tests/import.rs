@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -81,27 +82,34 @@ fn the_rows_do_not_depend_on_the_number_of_workers() {
 fn an_import_that_was_killed_goes_on_and_gives_the_same_rows() {
     let inputs = TempDir::new().expect("a directory");
     let log = inputs.path().join("access.log");
-    fs::write(&log, synthetic_log(150_000)).expect("a file");
+    fs::write(&log, synthetic_log(500_000)).expect("a file");
     let undisturbed = TempDir::new().expect("a directory");
     let ran = run(tidegate(undisturbed.path()).arg("import").arg(&log));
     assert_eq!(ran.code, Some(0), "{}", ran.err);
 
+    let import = |dir: &TempDir| {
+        let mut command = tidegate(dir.path());
+        command.arg("import").arg(&log).args(["--set", "snapshot.records=100000"]);
+        command
+    };
     let killed = TempDir::new().expect("a directory");
-    let mut child = tidegate(killed.path())
-        .arg("import")
-        .arg(&log)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts");
-    let deadline = Instant::now() + Duration::from_mins(2);
-    while bytes_under(&killed.path().join("tidegate-data/events")) < 8 << 20 {
-        assert!(Instant::now() < deadline, "nothing was appended");
-        assert!(child.try_wait().expect("a child").is_none(), "it ended before it could be killed");
-        std::thread::park_timeout(Duration::from_millis(2));
+    let data = killed.path().join("tidegate-data");
+    // While lines are appended; and when a snapshot counts, because the next one is begun, and there is something
+    // to replay after it.
+    let kills: [&dyn Fn() -> bool; 2] =
+        [&|| bytes_under(&data.join("events")) >= 8 << 20, &|| snapshots_under(&data) > 1];
+    for is_time in kills {
+        let mut child =
+            import(&killed).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+        let deadline = Instant::now() + Duration::from_mins(2);
+        while !is_time() {
+            assert!(Instant::now() < deadline, "it was never time to kill it");
+            assert!(child.try_wait().expect("a child").is_none(), "it ended before it could be killed");
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+        child.kill().expect("it runs");
+        child.wait().expect("it is dead");
     }
-    child.kill().expect("it runs");
-    child.wait().expect("it is dead");
 
     // With other options its events would go elsewhere, or be late where they were not.
     for options in [["--set", "topics.partitions=12"], ["--max-disorder", "1h"]] {
@@ -110,13 +118,37 @@ fn an_import_that_was_killed_goes_on_and_gives_the_same_rows() {
         assert!(other.err.contains("was interrupted: run its command again"), "{}", other.err);
     }
 
-    let resumed = run(tidegate(killed.path()).arg("import").arg(&log));
+    let resumed = run(&mut import(&killed));
     assert_eq!(resumed.code, Some(0), "{}", resumed.err);
     assert!(resumed.out.contains("  resumed "), "{}", resumed.out);
+    let counts = |out: &str| {
+        out.lines()
+            .filter(|line| line.starts_with("  sessions") || line.starts_with("  windows"))
+            .collect::<Vec<_>>()
+            .concat()
+    };
+    assert_eq!(counts(&resumed.out), counts(&ran.out), "rows of the first runs are its own, too");
     assert!(!resumed.out.contains("DOES NOT ADD UP"), "{}", resumed.out);
     for sql in [SESSIONS, EVENTS] {
         assert!(query(killed.path(), sql) == query(undisturbed.path(), sql), "{sql}");
     }
+}
+
+#[test]
+fn a_later_import_reports_its_own_rows() {
+    let dir = TempDir::new().expect("a directory");
+    let sessions = |lines: &str, name: &str| {
+        let file = dir.path().join(name);
+        fs::write(&file, lines).expect("a file");
+        let ran = run(tidegate(dir.path()).arg("import").arg(file));
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        ran.out.lines().find(|line| line.starts_with("  sessions")).expect("it tells").to_owned()
+    };
+    let line = |day: u32| {
+        format!("10.0.0.1 - - [{day}/May/2024:09:00:00 +0000] \"GET /p HTTP/1.1\" 200 1 \"-\" \"a\"\n")
+    };
+    assert_eq!(sessions(&line(14), "first.log"), "  sessions               1");
+    assert_eq!(sessions(&line(15), "second.log"), "  sessions               1");
 }
 
 /// What came from there is in the log and cannot be asked for again: it must not count as somebody else's.
@@ -156,6 +188,15 @@ fn synthetic_log(lines: u64) -> String {
         .expect("a string takes everything");
     }
     text
+}
+
+/// How many snapshots there are objects of.
+fn snapshots_under(data: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(data.join("snapshots")) else { return 0 };
+    let names =
+        entries.map(|entry| entry.expect("it can be listed").file_name().into_string().expect("a text"));
+    let of_snapshot = |name: String| Some(name.rsplit_once('-')?.0.to_owned());
+    names.filter_map(of_snapshot).collect::<BTreeSet<_>>().len()
 }
 
 fn bytes_under(dir: &Path) -> u64 {

@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tidegate_model::{EventTime, Offset, PartitionId};
+use tidegate_model::{Epoch, EventTime, Offset, PartitionId};
 
 use self::directory::Lock;
 use self::events::{Driver, Events, Step};
@@ -30,7 +30,9 @@ use self::queue::Queue;
 use crate::journal::JournalError;
 
 pub use self::error::OpenError;
-pub use self::journal::{EmbeddedJournal, EmbeddedRowReader, ImportError, ImportState, JournalView};
+pub use self::journal::{
+    EmbeddedJournal, EmbeddedRowReader, ImportBegun, ImportError, ImportState, JournalView,
+};
 pub use self::options::Options;
 pub use self::queue::{EmbeddedAppender, Receipt};
 pub use self::reader::EmbeddedReader;
@@ -178,12 +180,12 @@ impl EmbeddedLog {
 
     /// Begins the import named by `fingerprint`, or goes on with it: from now until
     /// [`EmbeddedLog::import_finish`], or until the log is opened again, every append belongs to it.
-    /// Returns how many of its records each partition holds already.
+    /// `before` is the newest epoch when it begins; that of the first time counts.
     ///
     /// # Errors
     /// When the storage fails.
-    pub fn import_begin(&self, fingerprint: &str) -> Result<BTreeMap<PartitionId, u64>, ImportError> {
-        self.journal.begin_import(fingerprint, &ends(&self.shared))
+    pub fn import_begin(&self, fingerprint: &str, before: Epoch) -> Result<ImportBegun, ImportError> {
+        self.journal.begin_import(fingerprint, &ends(&self.shared), before)
     }
 
     /// Marks the import as complete.

@@ -151,11 +151,11 @@ pub trait Journal: Send {
     /// See [`CommitError`]: some may be retried, the others end the process.
     fn commit(&mut self, commit: &Commit) -> Result<(), CommitError>;
 
-    /// Removes the bindings of the epochs before `before`, the newest binding never. Rows stay. Some of
-    /// them may be left when it fails; the next call removes them.
+    /// Removes some of the bindings of the epochs before `before`, the oldest first and the newest binding
+    /// never, and says whether there are more. Rows stay.
     ///
     /// # Errors
     /// [`CommitError::Fenced`] when another process has taken over, and what the storage says. Nothing
     /// hangs on it: a binding too many is only replayed by nobody.
-    fn prune(&mut self, before: Epoch) -> Result<(), CommitError>;
+    fn prune(&mut self, before: Epoch) -> Result<bool, CommitError>;
 }

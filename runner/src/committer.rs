@@ -119,17 +119,23 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
         self.written = Some(written);
     }
 
-    /// Removes bindings that no start reads any more.
+    /// Removes some of the bindings that no start reads any more; says whether there are more.
     ///
     /// # Errors
     /// See [`Journal::prune`]; the run goes on.
-    pub fn prune(&mut self, before: Epoch) -> Result<(), CommitError> {
+    pub fn prune(&mut self, before: Epoch) -> Result<bool, CommitError> {
         self.journal.prune(before)
     }
 
     /// This epoch, and what comes after it, waits until it is no longer held.
     pub fn hold(&mut self, epoch: Option<Epoch>) {
         self.held = epoch;
+    }
+
+    /// Whether the epoch that is held is the next one.
+    pub fn holds(&self) -> bool {
+        let next = self.waiting.front().map(|result| result.epoch);
+        self.pending.is_none() && next.is_some() && next == self.held
     }
 
     /// Whether everything that was pushed is committed.

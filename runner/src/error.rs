@@ -48,13 +48,12 @@ pub enum RunError {
         end: Offset,
     },
     /// No snapshot can be used, and what came before them is gone.
-    #[error(
-        "no snapshot can be started from, and what they stood for is gone: {reasons}; restore the folder of \
-         snapshots from a copy, or start with an empty data directory"
-    )]
+    #[error("no snapshot can be started from, and what they stood for is gone: {reasons}; {remedy}")]
     SnapshotsUnusable {
         /// Each of them, the newest first, and why not.
         reasons: String,
+        /// What helps.
+        remedy: Remedy,
     },
     /// The journal contradicts itself.
     #[error("the journal is damaged: {reason}")]
@@ -90,6 +89,29 @@ pub enum RunError {
         /// What the system said.
         reason: String,
     },
+}
+
+/// What helps when no snapshot can be started from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// One could not be read.
+    Again,
+    /// One was written by another version.
+    OtherVersion,
+    /// All of them are spoilt.
+    Restore,
+}
+
+impl std::fmt::Display for Remedy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Again => "see that the storage can be read, and start again",
+            Self::OtherVersion => "start the version that wrote them",
+            Self::Restore => {
+                "restore the folder of snapshots from a copy, or start with an empty data directory"
+            }
+        })
+    }
 }
 
 /// An error with everything behind it, in one line.

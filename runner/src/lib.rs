@@ -20,7 +20,7 @@ pub mod web;
 
 pub use clock::{Clock, Entropy};
 pub use config::{RunnerConfig, Topics};
-pub use error::RunError;
+pub use error::{Remedy, RunError};
 pub use observer::{CommitFacts, EpochFacts, Observer};
 pub use pace::{Cut, Cuts, Script, Stop};
 pub use recovery::{Accept, Recovery, recover};

@@ -23,14 +23,18 @@ use crate::pace::Stop;
 use crate::snapshot::Shared;
 use crate::status::{Progress, Status};
 
+/// How long an end waits for what writes snapshots, once everything is committed.
+const SNAPSHOTS_PATIENCE: Duration = Duration::from_millis(500);
+
 /// A run under way.
 pub struct Running {
     handle: Handle,
     workers: JoinHandle<Result<(), RunError>>,
     committer: JoinHandle<()>,
-    snapshots: Option<JoinHandle<()>>,
+    /// Its channel is disconnected when it is over. It may be writing something that nobody waits for.
+    snapshots: Option<(JoinHandle<()>, mpsc::Receiver<Infallible>)>,
     failures: mpsc::Receiver<RunError>,
-    /// Disconnected when both threads are over.
+    /// Disconnected when workers and committer are over.
     over: mpsc::Receiver<Infallible>,
 }
 
@@ -151,8 +155,7 @@ impl Running {
 
     /// Whether it is over.
     pub fn is_over(&self) -> bool {
-        let snapshots = self.snapshots.as_ref().is_none_or(JoinHandle::is_finished);
-        self.workers.is_finished() && self.committer.is_finished() && snapshots
+        self.workers.is_finished() && self.committer.is_finished()
     }
 
     /// Waits for at most `patience` until it is over; says whether it is.
@@ -169,15 +172,26 @@ impl Running {
         self.handle.stop();
     }
 
-    /// Waits until everything is read and committed, and says how far that is.
+    /// Waits until everything is read and committed, and says how far that is. A snapshot that is not done by
+    /// then, and that nothing was committed with, is left to itself.
     ///
     /// # Errors
     /// What ended the run before that.
     pub fn join(self) -> Result<Progress, RunError> {
         let workers = self.workers.join().expect("a worker that panics ends the process");
         self.committer.join().expect("a committer that panics ends the process");
-        if let Some(snapshots) = self.snapshots {
-            snapshots.join().expect("a thread of snapshots that panics ends the process");
+        if let Some((thread, over)) = self.snapshots {
+            match over.recv_timeout(SNAPSHOTS_PATIENCE) {
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    tracing::warn!(
+                        "a snapshot that nobody waits for is still being written; the next start removes it"
+                    );
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    thread.join().expect("a thread of snapshots that panics ends the process");
+                }
+                Ok(never) => match never {},
+            }
         }
         match self.failures.try_recv() {
             Ok(failure) => Err(failure),

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use support::faults::Faults;
-use support::{Deployment, NOON_MS, open_with_snapshots};
+use support::{Deployment, NOON_MS, open_with_limits, open_with_snapshots};
 use tidegate_log::Journal as _;
 use tidegate_model::Binding;
-use tidegate_runner::{ObjectSnapshots, Script, SnapshotStore};
+use tidegate_runner::{ObjectSnapshots, Script, SnapshotLimits, SnapshotStore};
 
 fn open(dir: &Path, workers: usize, clock_ms: i64) -> Deployment {
     let store = ObjectSnapshots::in_folder(&dir.join("snapshots")).expect("it is made");
@@ -66,6 +66,35 @@ fn a_deployment_is_rescaled_through_its_snapshots() {
             it.running.join().expect("it ends in order")
         };
         assert_eq!((progress.snapshots.written, progress.snapshots.failed), (1, 0));
+    }
+}
+
+#[test]
+fn a_run_that_is_cut_off_goes_on_from_a_snapshot_of_its_middle() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store: Arc<dyn SnapshotStore> =
+        Arc::new(ObjectSnapshots::in_folder(&dir.path().join("snapshots")).expect("it is made"));
+    // One for each part, before its end.
+    let limits = SnapshotLimits { records: 30, every_ms: i64::MAX, last_wait_ms: 0 };
+    for (part, workers) in (0..).zip([2, 3, 1, 4]) {
+        let snapshots = (Some(Arc::clone(&store)), limits);
+        let now = NOON_MS + part * 20_000;
+        let it = open_with_limits(dir.path(), workers, now, Script::Live, &Faults::default(), snapshots);
+        let newest = |it: &Deployment| it.running.status().progress().snapshots.newest;
+        let before = newest(&it);
+        assert_eq!(before.is_some(), part > 0, "the run before was cut off after one");
+        let all: Vec<_> = views(part).collect();
+        it.append_all(all[..30].to_vec());
+        it.until("the snapshot to be written", 0, |it| it.running.status().progress().snapshots.written > 0);
+        // It is named by the binding of a later epoch.
+        it.append_all(all[30..].to_vec());
+        it.until("the snapshot to count", 0, |it| newest(it) > before);
+        if part == 3 {
+            assert_eq!(finish(it), undisturbed(4));
+            return;
+        }
+        it.running.handle().abort();
+        it.running.join().expect("nothing failed");
     }
 }
 

@@ -11,7 +11,7 @@ use tidegate_model::EventTime;
 use tidegate_runner::observer::CommitFacts;
 use tidegate_runner::run::{Committed, Committing, Handle, WorkerLoop, WorkerPart};
 use tidegate_runner::snapshot::{Snapshotted, Snapshotting};
-use tidegate_runner::{Accept, Assembled, Parts, RunError, RunnerConfig, Script, assemble, recover};
+use tidegate_runner::{Accept, Assembled, Parts, Remedy, RunError, RunnerConfig, Script, assemble, recover};
 use tidegate_sinks::{CacheConfig, CacheSink, CacheSinkError, Sink, SinkError};
 use timely::worker::Worker;
 
@@ -83,7 +83,7 @@ impl Runner {
                 StartError::Again
             }
             // Each of them may be looked at again.
-            RunError::SnapshotsUnusable { reasons } if reasons.contains("simulated") => StartError::Again,
+            RunError::SnapshotsUnusable { remedy: Remedy::Again, .. } => StartError::Again,
             error => StartError::Wrong(format!("process {} does not start: {}", id.0, chain(&error))),
         })?;
         {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tidegate_model::Schema;
+use tidegate_model::{Epoch, Schema};
 use tidegate_sinks::METRICS_FILE;
 use tidegate_sinks::query::{Cell, RowVisitor, query};
 
@@ -194,13 +194,13 @@ impl Walk {
 }
 
 /// The number of rows of each table that are of epochs after `before`.
-fn rows_since(config: &Config, before: u64) -> Result<Vec<(String, u64)>, CommandError> {
+fn rows_since(config: &Config, before: Epoch) -> Result<Vec<(String, u64)>, CommandError> {
     let path = Path::new(&config.data_dir).join(METRICS_FILE);
     let mut counts = Vec::new();
     for schema in Schema::ALL {
         let sql = format!("SELECT count(*) FROM {} WHERE version > ?1", schema.table);
         let mut count = Count(0);
-        let before = Cell::Integer(i64::try_from(before).unwrap_or(i64::MAX));
+        let before = Cell::Integer(i64::try_from(before.0).unwrap_or(i64::MAX));
         query(&path, &sql, &[before], &mut count).map_err(|error| CommandError::new(Exit::Failure, error))?;
         counts.push((schema.table.to_owned(), count.0));
     }

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog, ImportState, Receipt};
+use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog, ImportBegun, ImportState, Receipt};
 use tidegate_log::{AppendError, EventAppender as _, EventReader as _, NewEvent};
-use tidegate_model::{EventTime, Ledger, Offset, PartitionId};
+use tidegate_model::{Epoch, EventTime, Ledger, Offset, PartitionId};
 use tidegate_runner::clock::SystemClock;
 use tidegate_runner::{Accept, Clock as _, Cut, Cuts, Recovery, Script};
 
@@ -57,7 +57,7 @@ pub(crate) struct Engine {
     /// The clock of the input: the largest event time met, but never ahead of the machine's.
     now: EventTime,
     /// The newest epoch that is not of this import.
-    before: u64,
+    before: Epoch,
 }
 
 /// What an import left behind.
@@ -66,7 +66,7 @@ pub(crate) struct Imported {
     /// Totals of the data directory.
     pub(crate) ledger: Ledger,
     /// Rows with a greater version are of this import.
-    pub(crate) before: u64,
+    pub(crate) before: Epoch,
     /// Events that an earlier run had appended.
     pub(crate) resumed: u64,
 }
@@ -88,7 +88,7 @@ impl Engine {
         }
         let bound = recovery.time.partitions.iter().map(|(id, state)| (*id, state.end)).collect();
         let replay = Replay::of(recovery);
-        let epochs = recovery.replay.clone();
+        let newest = Epoch(recovery.next.0 - 1);
         let cuts = Cuts::default();
         let script = Script::Bounded(cuts.clone());
         let pipeline = Pipeline::start(
@@ -100,7 +100,7 @@ impl Engine {
             Watchers::none(),
         )?;
         // Only now is it sure that something will be appended.
-        let done = log.import_begin(&name).map_err(failure)?;
+        let ImportBegun { done, before } = log.import_begin(&name, newest).map_err(failure)?;
         let mut reader = log.reader();
         let mut base = BTreeMap::new();
         for partition in reader.partitions().map_err(failure)? {
@@ -108,11 +108,6 @@ impl Engine {
             let own = done.get(&partition).copied().unwrap_or(0);
             base.insert(partition, Offset(end.0 - own));
         }
-        let of_others = epochs
-            .iter()
-            .filter(|bound| bound.ends().iter().all(|(partition, end)| *end <= base[partition]))
-            .last();
-        let before = of_others.map_or(0, |bound| bound.epoch.0);
         replay.wait(&pipeline);
         let appender = log.appender();
         Ok(Self {
@@ -296,8 +291,10 @@ impl Replay {
     fn of(recovery: &Recovery) -> Self {
         let replay = &recovery.replay;
         let wait_for = replay.len().checked_sub(2).and_then(|nth| replay.iter().nth(nth));
-        let sum = |ends: BTreeMap<PartitionId, Offset>| ends.values().map(|end| end.0).sum();
-        Self { events: recovery.replay_events, wait_for: wait_for.map_or(0, |bound| sum(bound.ends())) }
+        let sum = |ends: BTreeMap<PartitionId, Offset>| ends.values().map(|end| end.0).sum::<u64>();
+        let before = recovery.snapshot.as_ref().map_or(0, |snapshot| sum(snapshot.ends()));
+        let wait_for = wait_for.map_or(0, |bound| sum(bound.ends()) - before);
+        Self { events: recovery.replay_events, wait_for }
     }
 
     fn wait(&self, pipeline: &Pipeline) {

@@ -89,7 +89,7 @@ pub fn old_bindings_can_be_pruned(subject: &impl Subject) {
     let three = Commit { bindings: all.to_vec(), rows: vec![row(10, "a")] };
     journal.commit(&three).expect("it commits");
     for (before, left) in [(9, &all[..]), (10, &all[..]), (20, &all[2..]), (20, &all[2..]), (21, &all[2..])] {
-        journal.prune(Epoch(before)).expect("it prunes");
+        while journal.prune(Epoch(before)).expect("it prunes") {}
         assert_eq!(bindings(&mut journal, None), left, "before {before}");
     }
     assert_eq!(values(&mut subject.rows()), ["a"], "rows stay");

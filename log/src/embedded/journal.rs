@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | `meta` | `key` (`version`, `generation`), `value` |
 //! | `bindings` | `epoch`, `committed_at` (ms), `body` (JSON, with a version of its own) |
-//! | `ages` | `epoch`, `committed_at` (ms): about one a minute of the bindings that were removed |
+//! | `ages` | `epoch`, `committed_at` (ms): one a minute of the bindings that were removed |
 //! | `topics` | `id`, `name`, `first_offset` (oldest row kept), `next_offset` |
 //! | `rows` | `topic` (id), `partition` (0), `offset`, `epoch`, `op`, `generation`, `key`, `value`, `headers` (JSON pairs, or null) |
 //! | `acknowledged` | `sink`, `topic` (name), `partition`, `offset` (exclusive) |
@@ -39,7 +39,7 @@ mod schema;
 mod tests;
 mod transaction;
 
-pub use imports::{ImportError, ImportState};
+pub use imports::{ImportBegun, ImportError, ImportState};
 pub use rows::EmbeddedRowReader;
 pub use schema::JOURNAL_VERSION;
 
@@ -150,16 +150,10 @@ impl Journal for EmbeddedJournal {
         outcome
     }
 
-    fn prune(&mut self, before: Epoch) -> Result<(), CommitError> {
+    fn prune(&mut self, before: Epoch) -> Result<bool, CommitError> {
         let (path, own) = (self.db.name(), self.own.unwrap_or(Generation(0)));
-        for _ in 0..prune::TRANSACTIONS_AT_ONCE {
-            // A turn for each: whoever waits for the connection goes between. Whether a removal that may
-            // have taken place did, the next one finds out.
-            if prune::prune_some(&mut self.db.writer().connection, &path, own, before)? == 0 {
-                break;
-            }
-        }
-        Ok(())
+        // Whether a removal that may have taken place did, the next one finds out.
+        prune::prune_some(&mut self.db.writer().connection, &path, own, before)
     }
 }
 

@@ -41,7 +41,7 @@ impl Journal for Scripted {
         Ok(())
     }
 
-    fn prune(&mut self, _: Epoch) -> Result<(), CommitError> {
+    fn prune(&mut self, _: Epoch) -> Result<bool, CommitError> {
         unreachable!("there is no snapshot")
     }
 }

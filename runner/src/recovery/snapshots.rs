@@ -8,18 +8,19 @@ use std::time::Instant;
 
 use tidegate_dataflow::control::Journaled;
 use tidegate_dataflow::decide::TimeState;
-use tidegate_model::binding::Manifest;
-use tidegate_model::{Binding, Offset, PartitionId};
+use tidegate_dataflow::snapshot::FormatError;
+use tidegate_model::binding::{Manifest, SnapshotObject};
+use tidegate_model::{Binding, Epoch, Offset, PartitionId};
 
 use super::{FromSnapshot, events_missing};
-use crate::error::{RunError, chain};
+use crate::error::{Remedy, RunError, chain};
 use crate::snapshot::{SnapshotStore, Unusable, load};
 
 /// What was chosen.
 #[derive(Debug, Default)]
 pub(super) struct Chosen {
     pub(super) snapshot: Option<FromSnapshot>,
-    /// The one chosen, and older ones that were not looked at; oldest first.
+    /// The one chosen, and older ones, the newest of which seems to be whole; oldest first.
     pub(super) usable: Vec<Manifest>,
 }
 
@@ -49,14 +50,15 @@ pub(super) fn choose(
                 let time = TimeState::journaled(manifest.now, Journaled { close_to, partitions });
                 let read_in = began.elapsed();
                 let snapshot = FromSnapshot { restored: Arc::new(restored), time, read_in };
+                keep_one_more(store, &mut manifests);
                 return Ok(Chosen { snapshot: Some(snapshot), usable: manifests });
             }
             Err(unusable) => {
-                let reason = format!("the snapshot of epoch {}: {}", manifest.epoch, chain(&unusable));
                 tracing::warn!(
-                    "cannot start from {reason}; an older one is tried, or all epochs are replayed"
+                    "cannot start from {}; an older one is tried, or all epochs are replayed",
+                    shown(manifest.epoch, &unusable)
                 );
-                reasons.push(reason);
+                reasons.push((manifest.epoch, unusable));
                 manifests.pop();
             }
         }
@@ -72,8 +74,35 @@ pub(super) fn choose(
     Err(unusable(&reasons))
 }
 
-fn unusable(reasons: &[String]) -> RunError {
-    let reasons =
-        if reasons.is_empty() { "this run has no store of snapshots".to_owned() } else { reasons.join("; ") };
-    RunError::SnapshotsUnusable { reasons }
+/// Leaves out of the older ones those that are spoilt, up to one that is not: should the newest be lost, it is
+/// the one to go by. Only lengths are looked at; all of it is read when it is needed.
+fn keep_one_more(store: &dyn SnapshotStore, manifests: &mut Vec<Manifest>) {
+    let newest = manifests.pop();
+    while let Some(manifest) = manifests.last() {
+        let is_there = |object: &SnapshotObject| store.length(&object.name) == Ok(Some(object.bytes));
+        if manifest.objects.iter().all(is_there) {
+            break;
+        }
+        tracing::warn!(epoch = %manifest.epoch, "an older snapshot is spoilt, and not counted on any more");
+        manifests.pop();
+    }
+    manifests.extend(newest);
+}
+
+fn unusable(reasons: &[(Epoch, Unusable)]) -> RunError {
+    let shown = reasons.iter().map(|(epoch, reason)| shown(*epoch, reason)).collect::<Vec<_>>().join("; ");
+    let is_any = |is: fn(&Unusable) -> bool| reasons.iter().any(|(_, reason)| is(reason));
+    let remedy = if is_any(|reason| matches!(reason, Unusable::Store(_))) {
+        Remedy::Again
+    } else if is_any(|reason| matches!(reason, Unusable::Format { error: FormatError::Version { .. }, .. })) {
+        Remedy::OtherVersion
+    } else {
+        Remedy::Restore
+    };
+    let none = "this run has no store of snapshots".to_owned();
+    RunError::SnapshotsUnusable { reasons: if reasons.is_empty() { none } else { shown }, remedy }
+}
+
+fn shown(epoch: Epoch, reason: &Unusable) -> String {
+    format!("the snapshot of epoch {epoch}: {}", chain(reason))
 }

@@ -10,6 +10,7 @@ use tidegate_model::binding::SnapshotObject;
 use tidegate_model::{EventTime, JobStart, PartitionId, PartitionState};
 
 use super::*;
+use crate::error::Remedy;
 use crate::snapshot::StoreError;
 
 struct Noon;
@@ -100,7 +101,7 @@ impl Journal for Bound {
         unreachable!("a start commits nothing")
     }
 
-    fn prune(&mut self, _: Epoch) -> Result<(), CommitError> {
+    fn prune(&mut self, _: Epoch) -> Result<bool, CommitError> {
         unreachable!("a start removes nothing")
     }
 }
@@ -227,6 +228,9 @@ fn a_journal_that_contradicts_itself_is_refused() {
     }
 }
 
+/// An object that cannot be read.
+const UNREADABLE: &[u8] = b"unreadable";
+
 /// Objects in memory.
 #[derive(Default)]
 struct Objects(std::sync::Mutex<BTreeMap<String, Vec<u8>>>);
@@ -238,7 +242,16 @@ impl SnapshotStore for Objects {
     }
 
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.lock().expect("no panic").get(name).cloned())
+        let found = self.0.lock().expect("no panic").get(name).cloned();
+        if found.as_deref() == Some(UNREADABLE) {
+            let reason = "the disk is gone".to_owned();
+            return Err(StoreError { what: "read", name: name.to_owned(), reason });
+        }
+        Ok(found)
+    }
+
+    fn length(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.get(name)?.map(|bytes| bytes.len() as u64))
     }
 
     fn remove(&self, _: &str) -> Result<(), StoreError> {
@@ -319,6 +332,30 @@ fn a_spoilt_snapshot_gives_way_to_an_older_one_and_then_to_all_epochs() {
         let all = start_with(&store, bindings, 0..20).expect("everything is there");
         assert_eq!(begins_with(&all), (None, vec![10, 12, 14, 16]));
     }
+}
+
+#[test]
+fn an_older_snapshot_that_is_spoilt_is_not_counted_on() {
+    let store = Objects::default();
+    let bindings = with_snapshots(&store);
+    store.0.lock().expect("no panic").remove("10.snapshot");
+    let recovery = start_with(&store, bindings, 0..20).expect("the newest one is whole");
+    let usable: Vec<_> = recovery.manifests.iter().map(|manifest| manifest.epoch.0).collect();
+    assert_eq!((begins_with(&recovery).0, usable), (Some(14), vec![14]));
+}
+
+#[test]
+fn a_refusal_says_what_helps() {
+    let store = Objects::default();
+    let pruned = with_snapshots(&store).split_off(2);
+    let remedy = |store: &Objects| match start_with(store, pruned.clone(), 12..20) {
+        Err(RunError::SnapshotsUnusable { remedy, .. }) => remedy,
+        other => panic!("it is not refused: {other:?}"),
+    };
+    store.0.lock().expect("no panic").insert("14.snapshot".to_owned(), UNREADABLE.to_vec());
+    assert_eq!(remedy(&store), Remedy::Again);
+    store.0.lock().expect("no panic").clear();
+    assert_eq!(remedy(&store), Remedy::Restore);
 }
 
 #[test]

@@ -76,7 +76,8 @@ where
     let (results, complete) = mpsc::channel();
     let committer = Committer::new(journal, open_reader(), config.topics.clone(), &config.jobs, &recovery);
     let (hash_key, starts) = (recovery.hash_key, recovery.starts.clone());
-    let replayed_to = recovery.replay.last().map_or(Epoch(0), |bound| bound.epoch);
+    let from = recovery.snapshot.as_ref().map_or(Epoch(0), |snapshot| snapshot.restored.epoch());
+    let replayed_to = recovery.replay.last().map_or(from, |bound| bound.epoch);
     let written_by = (recovery.generation, recovery.origin());
     let (kept, named) = (Kept::new(recovery.manifests.clone()), recovery.named.clone());
     let (start, restored) = recovery
@@ -130,6 +131,7 @@ where
             last_wait_ms: config.snapshots.last_wait_ms,
             waits_for_last: None,
             kept,
+            pruning: None,
             control: Arc::clone(&control),
             failures,
             observer,
@@ -162,15 +164,15 @@ where
             committing.run();
         })
         .map_err(cannot_start)?;
+    let (writes, written) = mpsc::channel();
     let snapshots = snapshotting.map(|snapshotting| {
-        let alive = alive.clone();
         let thread = std::thread::Builder::new().name("tidegate-snapshots".to_owned());
         thread.spawn(move || {
-            let _alive = alive;
+            let _writes = writes;
             snapshotting.run();
         })
     });
-    let snapshots = snapshots.transpose().map_err(cannot_start)?;
+    let snapshots = snapshots.transpose().map_err(cannot_start)?.map(|thread| (thread, written));
     let workers = std::thread::Builder::new()
         .name("tidegate-workers".to_owned())
         .spawn(move || {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tidegate_dataflow::report::EpochResult;
 use tidegate_log::{CommitError, EventReader, Journal, ReadError};
 use tidegate_model::binding::Manifest;
-use tidegate_model::{Binding, EventTime};
+use tidegate_model::{Binding, Epoch, EventTime};
 
 use super::{Control, Failures};
 use crate::committer::{Committer, StepError};
@@ -38,12 +38,14 @@ pub struct Committing<J, R> {
     pub(super) waits_for_last: Option<EventTime>,
     /// The snapshots that a start could begin from.
     pub(super) kept: Kept,
+    /// Bindings of epochs before this are being removed.
+    pub(super) pruning: Option<Epoch>,
 }
 
 /// What a step of [`Committing`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Committed {
-    /// A commit took place.
+    /// A commit took place, or something was removed.
     Some,
     /// There was nothing to commit.
     Nothing,
@@ -81,19 +83,20 @@ impl<J: Journal, R: EventReader> Committing<J, R> {
         if let Some(manifest) = self.control.snapshots.take_written() {
             self.committer.attach(manifest);
         }
+        self.committer.hold(last);
+        let Some(last) = last.filter(|_| self.committer.holds()) else { return };
+        // It is the only one left. A clock that was set back must not have it wait for long.
         let now = self.control.status.now();
-        let held = last.filter(|_| {
-            let since = *self.waits_for_last.get_or_insert(now);
-            (0..self.last_wait_ms).contains(&now.since_ms(since))
-        });
-        if let Some(last) = last.filter(|_| held.is_none()) {
+        let since = self.waits_for_last.map_or(now, |since| since.min(now));
+        self.waits_for_last = Some(since);
+        if now.since_ms(since) >= self.last_wait_ms {
             tracing::warn!(
                 waited_ms = self.last_wait_ms,
                 "the run ends without a snapshot: it took too long"
             );
             self.control.snapshots.settle(last, None);
+            self.committer.hold(None);
         }
-        self.committer.hold(held);
     }
 
     /// A snapshot was committed: from now on it counts, and what it stands for may go.
@@ -102,15 +105,22 @@ impl<J: Journal, R: EventReader> Committing<J, R> {
         self.kept.add(manifest);
         let events_from = self.kept.events_from();
         self.control.status.update(|progress| progress.snapshots.committed(epoch, at, events_from));
-        if let Some(before) = self.kept.bindings_from() {
-            match self.committer.prune(before) {
-                // Now that no binding names them.
-                Ok(()) => self.control.snapshots.give_surplus(self.kept.take_surplus()),
-                Err(error) => tracing::warn!(%before, %error, "old bindings stay until the next snapshot"),
-            }
-        }
+        self.pruning = self.kept.bindings_from();
         self.control.snapshots.end();
         self.control.wake();
+    }
+
+    /// Removes some of the bindings that no start reads any more; says whether there were any.
+    fn prune(&mut self) -> bool {
+        let Some(before) = self.pruning else { return false };
+        match self.committer.prune(before) {
+            Ok(true) => return true,
+            // Now that no binding names them.
+            Ok(false) => self.control.snapshots.give_surplus(self.kept.take_surplus()),
+            Err(error) => tracing::warn!(%before, %error, "old bindings stay until the next snapshot"),
+        }
+        self.pruning = None;
+        true
     }
 
     /// Puts everything that is complete into one commit. It does not wait.
@@ -126,9 +136,10 @@ impl<J: Journal, R: EventReader> Committing<J, R> {
             }
         }
         self.see_to_snapshots();
-        let status = &self.control.status;
+        let status = Arc::clone(&self.control.status);
         let began = Instant::now();
         match self.committer.step() {
+            Ok(None) if self.more && self.prune() => Committed::Some,
             Ok(None) if self.more => Committed::Nothing,
             Ok(None) if !self.committer.idle() => Committed::Holds,
             Ok(None) => Committed::Over,
@@ -143,6 +154,7 @@ impl<J: Journal, R: EventReader> Committing<J, R> {
                 if let Some(manifest) = done.snapshot {
                     self.snapshot_counts(manifest);
                 }
+                self.prune();
                 Committed::Some
             }
             Err(StepError::Fatal { epoch, error }) => {
@@ -154,7 +166,7 @@ impl<J: Journal, R: EventReader> Committing<J, R> {
                 Committed::Over
             }
             Err(retry) => {
-                wait(status, &retry);
+                wait(&status, &retry);
                 Committed::Waits
             }
         }

@@ -22,6 +22,12 @@ pub trait SnapshotStore: Send + Sync {
     /// What the storage says.
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// The length of an object; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn length(&self, name: &str) -> Result<Option<u64>, StoreError>;
+
     /// Removes an object, if it is there.
     ///
     /// # Errors
@@ -64,11 +70,32 @@ impl ObjectSnapshots {
             name: folder.display().to_string(),
             reason,
         };
-        std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
+        make_folder(folder).map_err(|error| failed(error.to_string()))?;
         let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| failed(error.to_string()))?;
         let runtime = Builder::new_current_thread().build().map_err(|error| failed(error.to_string()))?;
         Ok(Self { store: Box::new(store.with_fsync(true)), runtime })
     }
+}
+
+/// Makes the folder, such that it survives a crash, and removes what a crash left of objects that were being
+/// written: the store writes them under names of its own first, and shows and removes none of those.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::File::open(parent)?.sync_all()?;
+    }
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_part = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.rsplit_once('#'))
+            .is_some_and(|(name, number)| name.ends_with(".snapshot") && number.parse::<u64>().is_ok());
+        if is_part {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn failed<'a>(what: &'static str, name: &'a str) -> impl Fn(Error) -> StoreError + 'a {
@@ -88,6 +115,14 @@ impl SnapshotStore for ObjectSnapshots {
             Ok(bytes) => Ok(Some(bytes.into())),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed("read the snapshot object", name)(error)),
+        }
+    }
+
+    fn length(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        match self.runtime.block_on(self.store.head(&ObjectPath::from(name))) {
+            Ok(object) => Ok(Some(object.size)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed("look at the snapshot object", name)(error)),
         }
     }
 
@@ -116,8 +151,12 @@ mod tests {
         assert_eq!(store.get("a.snapshot"), Ok(None));
         store.put("a.snapshot", b"12".to_vec()).expect("it is written");
         store.put("b.snapshot", Vec::new()).expect("it is written");
+        std::fs::write(folder.join("c.snapshot#1"), b"half").expect("a crash leaves this");
+        std::fs::write(folder.join("mine#1"), b"a user's").expect("and somebody this");
         let again = ObjectSnapshots::in_folder(&folder).expect("it is there");
+        assert!(!folder.join("c.snapshot#1").exists() && folder.join("mine#1").exists());
         assert_eq!(again.get("a.snapshot"), Ok(Some(b"12".to_vec())));
+        assert_eq!((again.length("a.snapshot"), again.length("c.snapshot")), (Ok(Some(2)), Ok(None)));
         let mut names = again.list().expect("it can be listed");
         names.sort();
         assert_eq!(names, ["a.snapshot", "b.snapshot"]);

@@ -62,7 +62,7 @@ impl<J: Journal> Journal for FaultyJournal<J> {
         }
     }
 
-    fn prune(&mut self, before: Epoch) -> Result<(), CommitError> {
+    fn prune(&mut self, before: Epoch) -> Result<bool, CommitError> {
         self.journal.prune(before)
     }
 }

@@ -84,6 +84,19 @@ pub fn open_with_snapshots(
     faults: &Faults,
     snapshots: Option<Arc<dyn SnapshotStore>>,
 ) -> Deployment {
+    // Only at the end of a run; and that one may take as long as it wants.
+    let limits = SnapshotLimits { records: u64::MAX, every_ms: i64::MAX, last_wait_ms: i64::MAX };
+    open_with_limits(dir, workers, clock_ms, script, faults, (snapshots, limits))
+}
+
+pub fn open_with_limits(
+    dir: &Path,
+    workers: usize,
+    clock_ms: i64,
+    script: Script,
+    faults: &Faults,
+    (snapshots, limits): (Option<Arc<dyn SnapshotStore>>, SnapshotLimits),
+) -> Deployment {
     let clock = Hand(Arc::new(AtomicI64::new(clock_ms)));
     let log_clock = clock.clone();
     let options = Options { partitions: 3, ..Options::default() };
@@ -109,8 +122,7 @@ pub fn open_with_snapshots(
             workers,
             jobs,
             tick_ms: 0,
-            // Only at the end of a run; and that one may take as long as it wants.
-            snapshots: SnapshotLimits { records: u64::MAX, every_ms: i64::MAX, last_wait_ms: i64::MAX },
+            snapshots: limits,
             ..RunnerConfig::default()
         },
         recovery,

@@ -20,6 +20,9 @@ pub struct SimJournal {
     generation: Generation,
 }
 
+/// Bindings removed at once: few, so that crashes come between.
+const PRUNED_AT_ONCE: usize = 3;
+
 const PATH: &str = "the epochs topic";
 
 impl SimJournal {
@@ -108,16 +111,20 @@ impl Journal for SimJournal {
         }
     }
 
-    fn prune(&mut self, before: Epoch) -> Result<(), CommitError> {
+    fn prune(&mut self, before: Epoch) -> Result<bool, CommitError> {
         let mut state = self.world.lock();
         self.check(&state, &Commit::default())?;
         let fault = state.fault(Site::Prune, self.process);
+        let last = state.bindings.last().map_or(Epoch(0), |binding| binding.epoch);
+        let before = before.min(last);
+        let mut left =
+            state.bindings.iter().map(|binding| binding.epoch).skip_while(|own| *own < state.pruned_before);
+        let reached = left.nth(PRUNED_AT_ONCE).map_or(before, |kept| kept.min(before));
         if fault.is_none_or(Effect::takes_place) {
-            let last = state.bindings.last().map_or(Epoch(0), |binding| binding.epoch);
-            state.pruned_before = state.pruned_before.max(before.min(last));
-            state.note("prune", before.0);
+            state.pruned_before = state.pruned_before.max(reached);
+            state.note("prune", reached.0);
         }
         let (path, reason) = (PATH.to_owned(), "simulated".to_owned());
-        fault.map_or(Ok(()), |_| Err(CommitError::Storage { path, reason }))
+        fault.map_or(Ok(reached < before), |_| Err(CommitError::Storage { path, reason }))
     }
 }

@@ -104,6 +104,14 @@ impl SnapshotStore for SimSnapshots {
         }
     }
 
+    fn length(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        let mut state = self.world.lock();
+        match state.fault(Site::GetSnapshot, self.process) {
+            None => Ok(state.objects.get(name).map(|bytes| bytes.len() as u64)),
+            Some(_) => Err(failed("look at", name)),
+        }
+    }
+
     fn remove(&self, name: &str) -> Result<(), StoreError> {
         let mut state = self.world.lock();
         let fault = state.fault(Site::RemoveSnapshot, self.process);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use rusqlite::{Connection, OptionalExtension};
-use tidegate_model::{Offset, PartitionId};
+use tidegate_model::{Epoch, Offset, PartitionId};
 
 use super::JournalDb;
 use super::transaction::{Abort, transaction};
@@ -37,20 +37,38 @@ pub enum ImportState {
 
 type Ends = BTreeMap<PartitionId, Offset>;
 
+/// An import that began, or goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportBegun {
+    /// How many of its records each partition holds already.
+    pub done: BTreeMap<PartitionId, u64>,
+    /// The newest epoch that is not of this import.
+    pub before: Epoch,
+}
+
 impl JournalDb {
     /// Writes the progress of the import that is open, if one is, and marks it as unfinished.
     pub(in crate::embedded) fn settle_imports(&self, ends: &Ends) -> Result<(), ImportError> {
         self.change_imports(|connection| settle(connection, ends, "unfinished"))
     }
 
-    /// Begins an import or goes on with it. Returns how many of its records are in each partition.
+    /// Begins an import after epoch `before`, or goes on with it.
     pub(in crate::embedded) fn begin_import(
         &self,
         fingerprint: &str,
         ends: &Ends,
-    ) -> Result<BTreeMap<PartitionId, u64>, ImportError> {
+        before: Epoch,
+    ) -> Result<ImportBegun, ImportError> {
         self.change_imports(|connection| {
             settle(connection, ends, "unfinished")?;
+            let sql = "SELECT 1 FROM imports WHERE fingerprint = ?1 AND state <> 'finished'";
+            let goes_on = connection.query_row(sql, [fingerprint], |_| Ok(())).optional()?.is_some();
+            // One import goes on at a time, so there is one such epoch.
+            let sql = "INSERT INTO meta VALUES ('import_before', ?1)
+                       ON CONFLICT DO UPDATE SET value = iif(?2, value, excluded.value)";
+            connection.execute(sql, (before.0, goes_on))?;
+            let sql = "SELECT value FROM meta WHERE key = 'import_before'";
+            let before = Epoch(connection.query_row(sql, [], |row| row.get(0))?);
             connection.execute(
                 "INSERT INTO imports VALUES (?1, 'open') ON CONFLICT DO UPDATE SET state = 'open'",
                 [fingerprint],
@@ -67,7 +85,7 @@ impl JournalDb {
             let done = statement
                 .query_map([fingerprint], |row| Ok((PartitionId(row.get(0)?), row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
-            Ok(done)
+            Ok(ImportBegun { done, before })
         })
     }
 

@@ -1,7 +1,7 @@
-//! Removing bindings that no start will read any more, in small transactions: commits go between them.
+//! Removing bindings that no start will read any more, in small transactions.
 //!
-//! How old rows are is told by the bindings of their epochs. So of what is removed about one a minute leaves
-//! its epoch and time in `ages`, for as long as there are rows that old.
+//! How old rows are is told by the bindings of their epochs. So of what is removed one a minute leaves its epoch
+//! and time in `ages`, for as long as there are rows that old.
 
 use rusqlite::Connection;
 use tidegate_model::{Epoch, Generation};
@@ -11,23 +11,21 @@ use super::transaction::transaction;
 use crate::journal::CommitError;
 
 /// Bindings removed in one transaction, at most.
-const BINDINGS_AT_ONCE: u64 = 2_000;
+const BINDINGS_AT_ONCE: usize = 2_000;
 
-/// Transactions in one call, at most: what is left goes with the next call.
-pub(super) const TRANSACTIONS_AT_ONCE: u64 = 10;
-
-/// Removes some of the bindings before `before`; says how many.
+/// Removes some of the bindings before `before`; says whether there may be more.
 pub(super) fn prune_some(
     connection: &mut Connection,
     path: &str,
     own: Generation,
     before: Epoch,
-) -> Result<usize, CommitError> {
+) -> Result<bool, CommitError> {
     let outcome = transaction(connection, |connection| {
         check_generation(connection, own)?;
         remove(connection, i64::try_from(before.0).unwrap_or(i64::MAX))
     });
-    outcome.map_err(|failure| commit_error(failure, path))
+    let removed = outcome.map_err(|failure| commit_error(failure, path))?;
+    Ok(removed == BINDINGS_AT_ONCE)
 }
 
 fn remove(connection: &Connection, before: i64) -> Step<usize> {
@@ -38,7 +36,11 @@ fn remove(connection: &Connection, before: i64) -> Step<usize> {
     let Some(last) = last.query_row((before, BINDINGS_AT_ONCE), |row| row.get::<_, Option<i64>>(0))? else {
         return Ok(0);
     };
-    let sql = "INSERT OR REPLACE INTO ages SELECT max(epoch), max(committed_at) FROM bindings
+    // The minute in which the last removal ended goes on.
+    let sql = "DELETE FROM ages WHERE epoch = (SELECT max(epoch) FROM ages)
+               AND committed_at / 60000 = (SELECT committed_at / 60000 FROM bindings ORDER BY epoch LIMIT 1)";
+    connection.prepare_cached(sql)?.execute([])?;
+    let sql = "INSERT INTO ages SELECT max(epoch), max(committed_at) FROM bindings
                WHERE epoch <= ?1 GROUP BY committed_at / 60000";
     connection.prepare_cached(sql)?.execute([last])?;
     let sql = "DELETE FROM ages WHERE epoch < (SELECT min(oldest) FROM (

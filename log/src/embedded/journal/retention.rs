@@ -105,7 +105,8 @@ fn first_kept(
                WHERE topic = ?1 AND partition = 0 AND offset >= ?2 AND offset < ?3 ORDER BY offset";
     let mut statement = connection.prepare_cached(sql)?;
     // Of an epoch whose binding is gone the next one that is left tells the time: a minute too late at most.
-    let sql = "SELECT committed_at FROM (SELECT epoch, committed_at FROM ages WHERE epoch >= ?1
+    // With the epoch among its results, so that SQLite merges both by their keys and sorts nothing.
+    let sql = "SELECT committed_at, epoch FROM (SELECT epoch, committed_at FROM ages WHERE epoch >= ?1
                    UNION ALL SELECT epoch, committed_at FROM bindings WHERE epoch >= ?1)
                ORDER BY epoch LIMIT 1";
     let mut committed_at = connection.prepare_cached(sql)?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
-use tidegate_model::{Generation, Offset, Op, PartitionId};
+use tidegate_model::{Epoch, Generation, Offset, Op, PartitionId};
 
 use super::{copy_of, open, options};
 use crate::conformance::{event, journal, journal::commit, read_from};
@@ -46,8 +46,8 @@ fn the_sample_of_version_1_is_understood() {
     let expected = (1_700_000_000_001, Op::Retract, b"key".to_vec(), b"value".to_vec(), headers);
     assert_eq!(rows, [expected]);
     assert_eq!(log.import_state("sample").expect("it can be read"), ImportState::Unfinished);
-    let done = log.import_begin("sample").expect("it begins");
-    assert_eq!(done, [(PartitionId(0), 1), (PartitionId(1), 0)].into());
+    let begun = log.import_begin("sample", Epoch(7)).expect("it begins");
+    assert_eq!(begun.done, [(PartitionId(0), 1), (PartitionId(1), 0)].into());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tempfile::TempDir;
-use tidegate_model::PartitionId;
+use tidegate_model::{Epoch, PartitionId};
 
 use super::{copy_of, open};
 use crate::conformance::event;
@@ -19,7 +19,7 @@ fn counts(counts: [u64; 2]) -> BTreeMap<PartitionId, u64> {
 }
 
 fn begin(log: &EmbeddedLog, fingerprint: &str) -> BTreeMap<PartitionId, u64> {
-    log.import_begin(fingerprint).expect("it begins")
+    log.import_begin(fingerprint, Epoch(7)).expect("it begins").done
 }
 
 fn state(log: &EmbeddedLog, fingerprint: &str) -> ImportState {
@@ -92,4 +92,17 @@ fn an_import_goes_on_when_partitions_were_added() {
     append(&log, &[0, 1]);
     log.close();
     assert_eq!(begin(&open(dir.path(), 2), "a"), counts([2, 1]));
+}
+
+#[test]
+fn an_import_that_goes_on_knows_what_it_began_after() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let log = open(dir.path(), 1);
+    let before = |name, epoch| log.import_begin(name, Epoch(epoch)).expect("it begins").before;
+    assert_eq!(before("a", 3), Epoch(3));
+    assert_eq!(before("a", 9), Epoch(3), "it goes on");
+    log.import_finish("a").expect("it finishes");
+    assert_eq!(before("b", 10), Epoch(10));
+    log.import_finish("b").expect("it finishes");
+    assert_eq!(before("a", 12), Epoch(12), "once more, from the beginning");
 }
