@@ -299,6 +299,7 @@ pub(crate) fn run_error(error: RunError) -> CommandError {
     let exit = match &error {
         RunError::DefinitionChanged { .. }
         | RunError::EventsMissing { .. }
+        | RunError::JournalMissing { .. }
         | RunError::SnapshotsUnusable { remedy: Remedy::Restore | Remedy::OtherVersion, .. }
         | RunError::Journal(JournalError::NewerFormat { .. }) => Exit::Refused,
         RunError::Commit { error: tidegate_log::CommitError::Fenced { .. }, .. } => Exit::Fenced,

@@ -6,17 +6,18 @@ use tidegate_model::{Counts, Ledger};
 
 /// The ledger as a table: a line for each job, and whether its counts add up.
 pub(crate) fn ledger_table(ledger: &Ledger) -> String {
-    let header =
-        ["job", "accepted", "counted", "expired", "future", "filtered", "rejected"].map(str::to_owned);
-    let mut rows = vec![header];
+    let header = ["job", "accepted", "counted", "expired", "future", "filtered", "rejected", "missing"];
+    let mut rows = vec![header.map(str::to_owned)];
     for (job, counts) in &ledger.jobs {
-        let Counts { accepted, counted, expired, future, filtered, rejected } = *counts;
-        let mut row = [0, accepted, counted, expired, future, filtered, rejected].map(grouped);
+        let Counts { accepted, counted, expired, future, filtered, rejected, missing } = *counts;
+        let mut row = [0, accepted, counted, expired, future, filtered, rejected, missing].map(grouped);
         row[0].clone_from(job);
         rows.push(row);
     }
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..7).map(width).collect();
+    // Nothing is missing, unless somebody accepted that.
+    let columns = if ledger.jobs.values().all(|counts| counts.missing == 0) { 7 } else { 8 };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for (index, row) in rows.iter().enumerate() {
         let _ = write!(text, "  {:<1$}", row[0], widths[0]);

@@ -82,6 +82,7 @@ fn commit(epoch: &EpochResult) -> Commit {
         starts: [].into(),
         origin: None,
         snapshot: None,
+        gap: None,
     };
     Commit { bindings: vec![binding], rows: epoch.rows.iter().map(row).collect() }
 }

@@ -103,6 +103,7 @@ pub fn binding(epoch: u64, generation: Generation) -> Binding {
         starts: [].into(),
         origin: None,
         snapshot: None,
+        gap: None,
     }
 }
 

@@ -47,6 +47,10 @@ pub struct Binding {
     /// A snapshot that was whole when this was committed, of this epoch or an earlier one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Manifest>,
+    /// In the first binding of a run that went on without what was gone: where reading jumped. What came
+    /// before cannot be replayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<BTreeMap<PartitionId, Gap>>,
 }
 
 impl Binding {
@@ -112,6 +116,15 @@ pub struct Manifest {
     pub origin: Origin,
     /// One object of each worker.
     pub objects: Vec<SnapshotObject>,
+}
+
+/// Where reading of a partition jumped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The offset up to which was read before.
+    pub bound: Offset,
+    /// Where reading went on: a later offset when events are gone, an earlier one when the log was cut off.
+    pub resumed: Offset,
 }
 
 /// An object of a snapshot. It is what it is to be when length and checksum are right.

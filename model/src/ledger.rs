@@ -20,6 +20,15 @@ pub struct Counts {
     pub filtered: u64,
     /// Not decodable, or a value outside the job's range.
     pub rejected: u64,
+    /// Gone from the log before anybody read them, which somebody accepted (`--accept-gap`). They are not
+    /// among the accepted ones.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counts {
@@ -37,6 +46,7 @@ impl AddAssign for Counts {
         self.future += other.future;
         self.filtered += other.filtered;
         self.rejected += other.rejected;
+        self.missing += other.missing;
     }
 }
 

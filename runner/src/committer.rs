@@ -11,9 +11,9 @@ use tidegate_dataflow::job;
 use tidegate_dataflow::report::{Dropped, EpochResult, OutRow};
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_log::{Commit, CommitError, EventReader, Journal, ReadError, RowRecord};
-use tidegate_model::binding::{BINDING_VERSION, Definition, Manifest, Origin};
+use tidegate_model::binding::{BINDING_VERSION, Definition, Gap, Manifest, Origin};
 use tidegate_model::planted::{Bug, is_planted};
-use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Op};
+use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Op, PartitionId};
 
 use crate::config::Topics;
 use crate::observer::EpochFacts;
@@ -76,6 +76,7 @@ pub struct Committer<J, R> {
     starts: BTreeMap<String, JobStart>,
     origin: Option<Origin>,
     ledger: Ledger,
+    gap: Option<BTreeMap<PartitionId, Gap>>,
     /// A snapshot that waits for a binding.
     written: Option<Manifest>,
     /// An epoch that is not to be committed yet.
@@ -100,7 +101,8 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
             starts: recovery.starts.clone(),
             origin: recovery.origin,
             ledger: recovery.ledger.clone(),
-            written: None,
+            gap: recovery.gap.clone(),
+            written: recovery.written.clone(),
             held: None,
             waiting: VecDeque::new(),
             committed: 0,
@@ -239,6 +241,7 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
             starts: self.starts.clone(),
             origin: self.origin.take(),
             snapshot: self.written.take_if(|written| written.epoch <= epoch),
+            gap: self.gap.take(),
         });
     }
 }

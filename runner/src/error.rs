@@ -33,7 +33,8 @@ pub enum RunError {
     /// The journal speaks of events that the log does not hold.
     #[error(
         "epoch {epoch} reads partition {partition} up to offset {bound}, but the log holds offsets \
-         {start} to {end} (exclusive) of it: the log was cut off or replaced; restore it"
+         {start} to {end} (exclusive) of it: the log was cut off or replaced; restore it, or go on without what is \
+         gone and with the next whole windows: tidegate up --accept-gap"
     )]
     EventsMissing {
         /// The epoch.
@@ -54,6 +55,17 @@ pub enum RunError {
         reasons: String,
         /// What helps.
         remedy: Remedy,
+    },
+    /// The journal says nothing of events that must have been read.
+    #[error(
+        "the journal has no bindings, but the log holds partition {partition} from offset {start} on only, so it was \
+         read before: restore journal.db, or begin anew with the events that are left: tidegate up --accept-gap"
+    )]
+    JournalMissing {
+        /// The partition.
+        partition: PartitionId,
+        /// The oldest offset there is.
+        start: Offset,
     },
     /// The journal contradicts itself.
     #[error("the journal is damaged: {reason}")]
@@ -91,6 +103,13 @@ pub enum RunError {
     },
 }
 
+impl RunError {
+    /// Whether something is gone for good that a start needs.
+    pub(crate) fn is_gap(&self) -> bool {
+        matches!(self, Self::EventsMissing { .. } | Self::SnapshotsUnusable { remedy: Remedy::Restore, .. })
+    }
+}
+
 /// What helps when no snapshot can be started from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
@@ -108,7 +127,8 @@ impl std::fmt::Display for Remedy {
             Self::Again => "see that the storage can be read, and start again",
             Self::OtherVersion => "start the version that wrote them",
             Self::Restore => {
-                "restore the folder of snapshots from a copy, or start with an empty data directory"
+                "restore the folder of snapshots from a copy, or go on without what was open and with the next whole \
+                 windows: tidegate up --accept-gap"
             }
         })
     }

@@ -117,6 +117,7 @@ fn of_ledger(page: &mut Page<'_>, ledger: &Ledger) -> fmt::Result {
             ("future", counts.future),
             ("filtered", counts.filtered),
             ("rejected", counts.rejected),
+            ("missing", counts.missing),
         ] {
             let labels = [("job", job.as_str()), ("outcome", outcome)];
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;

@@ -3,6 +3,7 @@
 
 mod definitions;
 mod epochs;
+mod gap;
 mod journaled;
 mod snapshots;
 
@@ -18,12 +19,13 @@ use tidegate_dataflow::job;
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_dataflow::snapshot::Restored;
 use tidegate_log::{EventReader, Journal, Recovered};
-use tidegate_model::binding::{Definition, Manifest, Origin};
+use tidegate_model::binding::{Definition, Gap, Manifest, Origin};
 use tidegate_model::planted::{Bug, is_planted};
-use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Offset, PartitionId};
+use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Offset, PartitionId, PartitionState};
 
 pub use self::epochs::{ReplayEpoch, ReplayEpochs};
 
+use self::gap::Accepted;
 use self::snapshots::Chosen;
 use crate::clock::{Clock, Entropy};
 use crate::error::RunError;
@@ -59,6 +61,10 @@ pub struct Recovery {
     pub manifests: Vec<Manifest>,
     /// Every object of a snapshot that the journal names.
     pub named: BTreeSet<String>,
+    /// Where reading jumps, when this run goes on without what is gone; journaled in its first binding.
+    pub gap: Option<BTreeMap<PartitionId, Gap>>,
+    /// A snapshot that the first binding of this run names.
+    pub written: Option<Manifest>,
 }
 
 impl Recovery {
@@ -91,6 +97,8 @@ impl FromSnapshot {
 pub struct Accept {
     /// Jobs whose definition changed begin anew (`--accept-changed-jobs`).
     pub changed_jobs: bool,
+    /// Events, or snapshots, that are gone (`--accept-gap`).
+    pub gap: bool,
 }
 
 /// Takes the journal over, and makes a recovery out of what it holds.
@@ -110,34 +118,35 @@ pub fn recover(
     let definitions = job::definitions(settings);
     let Recovered { generation, last } = journal.recover()?;
     let Some(last) = last else {
-        let hash_key = entropy.secret();
-        return Ok(Recovery {
-            generation,
-            definitions,
-            starts: BTreeMap::new(),
-            hash_key: HashKey(hash_key.0, hash_key.1),
-            origin: Some(Origin { hash_key }),
-            replay: ReplayEpochs::default(),
-            // The unix time, so that the epochs of a deployment never restart below old ones.
-            next: Epoch(clock.now().as_millis().unsigned_abs().max(1)),
-            time: TimeState::default(),
-            ledger: Ledger::default(),
-            replay_events: 0,
-            snapshot: None,
-            manifests: Vec::new(),
-            named: BTreeSet::new(),
-        });
+        return begin(generation, definitions, settings, accept, log, clock, entropy);
     };
     // What can be told by the last binding is told before all of them are read.
-    let starts = definitions::starts(&last, &definitions, settings, accept)?;
+    let mut starts = definitions::starts(&last, &definitions, settings, accept)?;
     let available = available(&last, log)?;
     let mut journaled = journaled::read(journal, last.epoch)?;
+    let origin = journaled.origin;
     let manifests = std::mem::take(&mut journaled.manifests);
     let objects = manifests.iter().flat_map(|manifest| &manifest.objects);
     let named = objects.map(|object| object.name.clone()).collect();
-    let Chosen { snapshot, usable: manifests } =
-        snapshots::choose(&last, manifests, journaled.begins, &available, store)?;
-    let hash_key = journaled.origin.hash_key;
+    let mut ledger = if is_planted(Bug::LedgerForgotten) { Ledger::default() } else { last.ledger.clone() };
+    let (mut gap, mut written) = (None, None);
+    let chosen = whole(&last, &available)
+        .and_then(|()| snapshots::choose(&last, manifests, journaled.begins, &available, store));
+    let Chosen { snapshot, usable: manifests } = match chosen {
+        Ok(chosen) => chosen,
+        Err(error) if accept.gap && error.is_gap() => {
+            tracing::warn!("going on without what is gone: {error}");
+            let accepted = Accepted::after(&last, origin, &available);
+            let now = definitions::now(&last, settings);
+            starts = definitions.keys().map(|job| (job.clone(), now)).collect();
+            accepted.count(settings, &mut ledger);
+            journaled.replay = ReplayEpochs::default();
+            let snapshot = Some(accepted.snapshot());
+            (gap, written) = (Some(accepted.gap), Some(accepted.manifest));
+            Chosen { snapshot, usable: Vec::new() }
+        }
+        Err(error) => return Err(error),
+    };
     let start = snapshot.as_ref().map(FromSnapshot::ends).unwrap_or_default();
     if let Some(snapshot) = &snapshot {
         let epoch = snapshot.restored.epoch();
@@ -145,41 +154,103 @@ pub fn recover(
             journaled.replay.pop_front();
         }
     }
-    let bound: u64 = last.partitions.values().map(|state| state.end.0).sum();
+    let sum = |ends: BTreeMap<PartitionId, Offset>| ends.values().map(|end| end.0).sum::<u64>();
+    let replayed = journaled.replay.last().map(|bound| sum(bound.ends()));
     Ok(Recovery {
         generation,
         definitions,
         starts,
-        hash_key: HashKey(hash_key.0, hash_key.1),
+        hash_key: HashKey(origin.hash_key.0, origin.hash_key.1),
         origin: None,
+        replay_events: replayed.map_or(0, |end| end - sum(start)),
         replay: journaled.replay,
         next: last.epoch.next(),
-        replay_events: bound - start.values().map(|end| end.0).sum::<u64>(),
         time: TimeState::journaled(
             last.now,
             Journaled { close_to: last.close_to, partitions: last.partitions },
         ),
-        ledger: if is_planted(Bug::LedgerForgotten) { Ledger::default() } else { last.ledger },
+        ledger,
         snapshot,
         manifests,
         named,
+        gap,
+        written,
     })
 }
 
-/// The events that the log holds of each bound partition; all that is bound must have been appended.
+/// The first start of a deployment.
+fn begin(
+    generation: Generation,
+    definitions: BTreeMap<String, Definition>,
+    settings: &JobSettings,
+    accept: Accept,
+    log: &mut dyn EventReader,
+    clock: &dyn Clock,
+    entropy: &mut dyn Entropy,
+) -> Result<Recovery, RunError> {
+    let hash_key = entropy.secret();
+    let origin = Origin { hash_key };
+    // The unix time, so that the epochs of a deployment never restart below old ones.
+    let next = Epoch(clock.now().as_millis().unsigned_abs().max(1));
+    let mut begins = BTreeMap::new();
+    for partition in log.partitions()? {
+        let start = log.bounds(partition)?.start;
+        if start > Offset::ZERO {
+            begins.insert(partition, start);
+        }
+    }
+    let mut ledger = Ledger::default();
+    let accepted = match begins.first_key_value() {
+        None => None,
+        Some((partition, start)) if !accept.gap => {
+            return Err(RunError::JournalMissing { partition: *partition, start: *start });
+        }
+        Some(_) => {
+            tracing::warn!("the journal is gone: beginning anew with the events that are left");
+            Some(Accepted::at_the_beginning(next, origin, &begins))
+        }
+    };
+    if let Some(accepted) = &accepted {
+        accepted.count(settings, &mut ledger);
+    }
+    let snapshot = accepted.as_ref().map(Accepted::snapshot);
+    let (gap, written) = accepted.map(|accepted| (accepted.gap, accepted.manifest)).unzip();
+    Ok(Recovery {
+        generation,
+        definitions,
+        starts: BTreeMap::new(),
+        hash_key: HashKey(hash_key.0, hash_key.1),
+        origin: Some(origin),
+        replay: ReplayEpochs::default(),
+        next,
+        time: TimeState::default(),
+        ledger,
+        replay_events: 0,
+        snapshot,
+        manifests: Vec::new(),
+        named: BTreeSet::new(),
+        gap,
+        written,
+    })
+}
+
+/// The events that the log holds of each bound partition.
 fn available(
     last: &Binding,
     log: &mut dyn EventReader,
 ) -> Result<BTreeMap<PartitionId, Range<Offset>>, RunError> {
-    let mut available = BTreeMap::new();
-    for (partition, state) in &last.partitions {
-        let bounds = log.bounds(*partition)?;
-        if bounds.end < state.end {
-            return Err(events_missing(last, *partition, &bounds));
-        }
-        available.insert(*partition, bounds);
+    let bounds = |partition: &PartitionId| Ok((*partition, log.bounds(*partition)?));
+    last.partitions.keys().map(bounds).collect()
+}
+
+/// Whether everything that is bound was appended.
+fn whole(last: &Binding, available: &BTreeMap<PartitionId, Range<Offset>>) -> Result<(), RunError> {
+    let is_cut_off =
+        |(partition, state): &(&PartitionId, &PartitionState)| available[partition].end < state.end;
+    match last.partitions.iter().find(is_cut_off) {
+        Some((partition, _)) => Err(events_missing(last, *partition, &available[partition])),
+        None => Ok(()),
     }
-    Ok(available)
 }
 
 fn events_missing(last: &Binding, partition: PartitionId, available: &Range<Offset>) -> RunError {

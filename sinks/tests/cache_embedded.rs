@@ -55,6 +55,7 @@ impl Process {
             starts: BTreeMap::new(),
             origin: None,
             snapshot: None,
+            gap: None,
         };
         self.journal.commit(&Commit { bindings: vec![binding], rows }).expect("the commit succeeds");
     }

@@ -51,6 +51,7 @@ impl Process {
             starts: BTreeMap::new(),
             origin: None,
             snapshot: None,
+            gap: None,
         };
         let record = |topic: &str, op, value: Vec<u8>, headers| RowRecord {
             topic: topic.into(),

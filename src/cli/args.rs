@@ -176,6 +176,11 @@ pub struct UpArgs {
     /// up, their old rows stay, and their first window is the first one after everything read so far
     #[arg(long)]
     pub accept_changed_jobs: bool,
+
+    /// Go on although events, snapshots or the journal are gone that a start needs: every job begins anew, with the
+    /// first whole window after everything read so far; what was open is given up, and old rows stay
+    #[arg(long)]
+    pub accept_gap: bool,
 }
 
 /// Where everything lies.

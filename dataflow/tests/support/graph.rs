@@ -358,6 +358,7 @@ impl System for HandDriven {
                 starts: BTreeMap::new(),
                 origin: None,
                 snapshot: None,
+                gap: None,
             });
         }
         EpochOutcome {

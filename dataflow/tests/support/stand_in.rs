@@ -218,6 +218,7 @@ impl StandIn {
             starts: BTreeMap::new(),
             origin: None,
             snapshot: None,
+            gap: None,
         });
         self.bound = next;
         output

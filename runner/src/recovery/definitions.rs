@@ -22,7 +22,7 @@ pub(super) fn starts(
     settings: &JobSettings,
     accept: Accept,
 ) -> Result<BTreeMap<String, JobStart>, RunError> {
-    let now = JobStart { epoch: last.epoch.next(), after: everything_read(last, settings) };
+    let now = now(last, settings);
     let mut starts = last.starts.clone();
     starts.retain(|job, _| configured.contains_key(job));
     for (job, definition) in configured {
@@ -41,6 +41,11 @@ pub(super) fn starts(
         starts.insert(job.clone(), now);
     }
     Ok(starts)
+}
+
+/// The start of a job that begins after `last`.
+pub(super) fn now(last: &Binding, settings: &JobSettings) -> JobStart {
+    JobStart { epoch: last.epoch.next(), after: everything_read(last, settings) }
 }
 
 /// No event that was read up to `last` happened after this, as far as it counts: an event is at most the

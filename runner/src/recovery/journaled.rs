@@ -14,7 +14,7 @@ use crate::error::RunError;
 pub(super) struct AllBindings {
     /// How the deployment began.
     pub(super) origin: Origin,
-    /// Whether the first binding of the deployment is there.
+    /// Whether everything can be replayed from the first binding of the deployment on.
     pub(super) begins: bool,
     /// The epochs bound.
     pub(super) replay: ReplayEpochs,
@@ -25,12 +25,18 @@ pub(super) struct AllBindings {
 /// Reads all bindings, up to that of `last`.
 pub(super) fn read(journal: &mut dyn Journal, last: Epoch) -> Result<AllBindings, RunError> {
     let (mut first, mut replay, mut manifests) = (None, ReplayEpochs::default(), Vec::new());
+    let mut begins = true;
     let mut contradiction = None;
     journal.read_bindings(None, &mut |binding| {
         if contradiction.is_some() {
             return;
         }
-        let Binding { epoch, now, close_to, partitions, origin, snapshot, .. } = binding;
+        let Binding { epoch, now, close_to, partitions, origin, snapshot, gap, .. } = binding;
+        if gap.is_some() {
+            // Whatever came before is gone.
+            replay = ReplayEpochs::default();
+            (begins, manifests) = (false, Vec::new());
+        }
         let next = ReplayEpoch { epoch, now, journaled: Journaled { close_to, partitions } };
         contradiction = replay.last().and_then(|before| contradiction_of(before, &next));
         first.get_or_insert((epoch, origin));
@@ -51,7 +57,7 @@ pub(super) fn read(journal: &mut dyn Journal, last: Epoch) -> Result<AllBindings
     let origin = origin.ok_or_else(|| RunError::JournalDamaged {
         reason: format!("its first binding, of epoch {epoch}, has no origin, and none names a snapshot"),
     })?;
-    Ok(AllBindings { origin, begins: own.is_some(), replay, manifests })
+    Ok(AllBindings { origin, begins: begins && own.is_some(), replay, manifests })
 }
 
 /// Why one epoch cannot follow the other, if so.

@@ -9,6 +9,8 @@ use tidegate_log::{Commit, CommitError, ReadError, RecordRef};
 use tidegate_model::binding::SnapshotObject;
 use tidegate_model::{EventTime, JobStart, PartitionId, PartitionState};
 
+mod gap;
+
 use super::*;
 use crate::error::Remedy;
 use crate::snapshot::StoreError;
@@ -72,6 +74,7 @@ fn binding(epoch: u64, end: u64, close_to: i64) -> Binding {
         starts: BTreeMap::new(),
         origin: None,
         snapshot: None,
+        gap: None,
     }
 }
 
@@ -145,7 +148,7 @@ fn a_restart_goes_on_where_the_journal_ends() {
 /// The same start, with changed jobs accepted.
 fn accepted(bindings: Vec<Binding>, settings: &JobSettings) -> Recovery {
     let mut log = Bounds(Offset(0)..Offset(20));
-    let accept = Accept { changed_jobs: true };
+    let accept = Accept { changed_jobs: true, gap: false };
     let recovery = recover(&mut Bound(bindings), settings, accept, &mut log, None, &Noon, &mut Sevens);
     recovery.expect("what changed is accepted")
 }

@@ -1,0 +1,94 @@
+//! Going on without what is gone, because somebody said so (`--accept-gap`).
+//!
+//! Events that recovery needs are not in the log, or nothing that could stand for them is left. Reading goes on
+//! where the log has events, the jobs begin anew as one does whose definition changed, and the next binding
+//! says so: with the gap, and with a snapshot of nothing, from which later starts go on. The rows that were
+//! committed stay. What was open is given up, so that no row says less than it seems to.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_dataflow::control::Journaled;
+use tidegate_dataflow::decide::TimeState;
+use tidegate_dataflow::job;
+use tidegate_dataflow::settings::JobSettings;
+use tidegate_dataflow::snapshot::Restored;
+use tidegate_model::binding::{Gap, Manifest, Origin};
+use tidegate_model::{Binding, Counts, Epoch, EventTime, Ledger, Offset, PartitionId, PartitionState};
+
+use super::FromSnapshot;
+
+/// What a run begins with that goes on without what is gone.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) gap: BTreeMap<PartitionId, Gap>,
+    /// The snapshot of nothing.
+    pub(super) manifest: Manifest,
+}
+
+impl Accepted {
+    /// After `last`; the log holds `available` of its partitions.
+    pub(super) fn after(
+        last: &Binding,
+        origin: Origin,
+        available: &BTreeMap<PartitionId, Range<Offset>>,
+    ) -> Self {
+        let mut partitions = last.partitions.clone();
+        let mut gap = BTreeMap::new();
+        for (partition, state) in &mut partitions {
+            let bounds = &available[partition];
+            let bound = state.end;
+            // Of a log that was cut off, what is left was read before.
+            state.end = bound.clamp(bounds.start, bounds.end);
+            if state.end != bound {
+                gap.insert(*partition, Gap { bound, resumed: state.end });
+            }
+        }
+        let Binding { epoch, now, close_to, .. } = *last;
+        Self { gap, manifest: Manifest { epoch, now, close_to, partitions, origin, objects: Vec::new() } }
+    }
+
+    /// Where there is no binding, and events before `begins` are gone.
+    pub(super) fn at_the_beginning(
+        first: Epoch,
+        origin: Origin,
+        begins: &BTreeMap<PartitionId, Offset>,
+    ) -> Self {
+        let gap = |(partition, resumed): (&PartitionId, &Offset)| {
+            (*partition, Gap { bound: Offset::ZERO, resumed: *resumed })
+        };
+        let nothing =
+            |end: &Offset| PartitionState { end: *end, largest: EventTime::MIN, active_at: EventTime::MIN };
+        let manifest = Manifest {
+            epoch: Epoch(first.0 - 1),
+            now: EventTime::MIN,
+            close_to: EventTime::MIN,
+            partitions: begins.iter().map(|(partition, end)| (*partition, nothing(end))).collect(),
+            origin,
+            objects: Vec::new(),
+        };
+        Self { gap: begins.iter().map(gap).collect(), manifest }
+    }
+
+    /// What the workers start from.
+    pub(super) fn snapshot(&self) -> FromSnapshot {
+        let Manifest { epoch, now, close_to, partitions, .. } = &self.manifest;
+        let journaled = Journaled { close_to: *close_to, partitions: partitions.clone() };
+        FromSnapshot {
+            restored: Arc::new(Restored::new(*epoch, Vec::new())),
+            time: TimeState::journaled(*now, journaled),
+            read_in: Duration::ZERO,
+        }
+    }
+
+    /// Counts the events that nobody has read, for every job that reads events.
+    pub(super) fn count(&self, settings: &JobSettings, ledger: &mut Ledger) {
+        let missing = |gap: &Gap| gap.resumed.0.saturating_sub(gap.bound.0);
+        let counts = Counts { missing: self.gap.values().map(missing).sum(), ..Counts::default() };
+        for job in job::all(settings).iter().filter(|job| job.reads_events()) {
+            ledger.add(job.name(), counts);
+        }
+    }
+}
