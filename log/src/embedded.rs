@@ -37,6 +37,7 @@ pub use self::options::Options;
 pub use self::queue::{EmbeddedAppender, Receipt};
 pub use self::reader::EmbeddedReader;
 pub use self::retain::{Needed, NeededRows, RetainError, Retained};
+pub use self::view::EventsView;
 pub use self::watch::{Fill, Group, GroupObserver, LogWatch};
 pub use self::writer::Clock;
 
@@ -58,6 +59,7 @@ pub mod retention;
 pub mod segment;
 #[cfg(test)]
 mod tests;
+mod view;
 mod wakes;
 mod watch;
 mod writer;

@@ -38,10 +38,12 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod view;
 
 pub use imports::{ImportBegun, ImportError, ImportState};
 pub use rows::EmbeddedRowReader;
 pub use schema::JOURNAL_VERSION;
+pub use view::JournalView;
 
 /// The name of the file in the data directory.
 pub(super) const FILE: &str = "journal.db";
@@ -102,7 +104,7 @@ impl EmbeddedJournal {
         let path = dir.join(FILE);
         let connection = schema::open_reader(&path, None)?;
         schema::check_version(&connection, &path)?;
-        Ok(JournalView { connection, path })
+        Ok(JournalView::new(connection, path))
     }
 }
 
@@ -154,21 +156,5 @@ impl Journal for EmbeddedJournal {
         let (path, own) = (self.db.name(), self.own.unwrap_or(Generation(0)));
         // Whether a removal that may have taken place did, the next one finds out.
         prune::prune_some(&mut self.db.writer().connection, &path, own, before)
-    }
-}
-
-/// Looks at a journal without writing it.
-pub struct JournalView {
-    connection: Connection,
-    path: PathBuf,
-}
-
-impl JournalView {
-    /// The newest binding; `None` before the first commit.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub fn last_binding(&self) -> Result<Option<Binding>, JournalError> {
-        bindings::read_last(&self.connection, &self.path)
     }
 }

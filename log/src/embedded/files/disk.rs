@@ -13,6 +13,7 @@ use super::{Files, StoredFile, Syncing};
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     pool: Arc<SyncPool>,
+    is_read_only: bool,
 }
 
 #[derive(Debug)]
@@ -22,6 +23,12 @@ struct DiskFile {
 }
 
 impl Disk {
+    /// The local file system for whoever only looks: it opens files for reading, so that the permission to
+    /// do so is enough. It is not to be asked for anything else than to list and to open.
+    pub(in crate::embedded) fn read_only() -> Self {
+        Self { is_read_only: true, ..Self::default() }
+    }
+
     fn boxed(&self, file: File) -> Box<dyn StoredFile> {
         Box::new(DiskFile { file: Arc::new(file), pool: Arc::clone(&self.pool) })
     }
@@ -42,7 +49,7 @@ impl Files for Disk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn StoredFile>> {
-        Ok(self.boxed(OpenOptions::new().read(true).write(true).open(path)?))
+        Ok(self.boxed(OpenOptions::new().read(true).write(!self.is_read_only).open(path)?))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -67,7 +67,8 @@ impl EmbeddedRowReader {
     }
 }
 
-fn show_row(
+/// Shows one row; `headers` is memory to use again.
+pub(super) fn show_row(
     row: &Row<'_>,
     headers: &mut Vec<(String, String)>,
     visit: &mut dyn FnMut(RowRef<'_>),
