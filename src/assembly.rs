@@ -257,7 +257,7 @@ fn topics(config: &Config) -> Topics {
 }
 
 /// The topic of a table's rows: the configured one for the tables that the old stack had a name for.
-fn topic_of<'a>(config: &'a Config, table: &'a str) -> &'a str {
+pub(crate) fn topic_of<'a>(config: &'a Config, table: &'a str) -> &'a str {
     match table {
         "event_metrics" => &config.topic_event_metrics,
         "session_metrics" => &config.topic_session_metrics,

@@ -10,6 +10,7 @@ mod commands;
 pub mod config;
 mod demo;
 pub mod exit;
+mod explain;
 pub mod import;
 pub mod load;
 pub mod logging;

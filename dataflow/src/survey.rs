@@ -120,7 +120,7 @@ impl Holder {
     }
 
     /// What holds the frontier, judging by where the partitions stand.
-    pub(crate) fn of(standings: &[Standing]) -> Self {
+    pub fn of(standings: &[Standing]) -> Self {
         if standings.is_empty() {
             return Self::NoPartition;
         }
@@ -166,8 +166,8 @@ impl Survey {
     }
 }
 
-/// Where the partitions stand, as of `now`.
-pub(crate) fn standings(
+/// Where the partitions stand, as of `now`; of `statements` only the looks count.
+pub fn standings(
     settings: &TimeSettings,
     partitions: &BTreeMap<PartitionId, PartitionState>,
     statements: &[Statement],

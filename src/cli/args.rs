@@ -1,5 +1,6 @@
 //! The arguments of every command, and the settings that flags stand for.
 
+mod explain;
 mod http;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use crate::config::Flag;
 use crate::demo;
 use crate::load::Rate;
 use crate::load::traffic::USERS_MAX;
+pub use explain::{ExplainArgs, ExplainFormat};
 pub use http::{HealthcheckArgs, LoadArgs, LoadFormat};
 
 const AFTER_LONG_IMPORT: &str = "\
@@ -95,6 +97,9 @@ pub enum Command {
     Query(QueryArgs),
     /// Shows where every event went, job by job
     Ledger(LedgerArgs),
+    /// Tells why a row says what it says, or why it is not there yet, also while another process writes
+    #[command(after_help = explain::AFTER_EXPLAIN)]
+    Explain(ExplainArgs),
     /// Sends synthetic events to a running instance, at a rate that no answer can delay
     #[command(after_long_help = http::AFTER_LOAD)]
     Load(LoadArgs),
@@ -350,6 +355,7 @@ impl Cli {
             Command::Import(args) => args.add_to(&mut flags),
             Command::Query(args) => args.data_dir.add_to(&mut flags),
             Command::Ledger(args) => args.data_dir.add_to(&mut flags),
+            Command::Explain(args) => args.data_dir.add_to(&mut flags),
             Command::Config(_) | Command::Completions(_) | Command::Load(_) | Command::Healthcheck(_) => {}
         }
         flags.0

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use tidegate_log::embedded::EmbeddedJournal;
+use tidegate_log::embedded::{EmbeddedJournal, JournalView};
 use tidegate_model::Ledger;
 
 use crate::cli::args::{LedgerArgs, LedgerFormat};
@@ -26,7 +26,13 @@ pub(crate) fn run(args: &LedgerArgs, config: &Config, out: &mut dyn Write) -> Re
 
 /// The totals of the newest binding.
 fn read(config: &Config) -> Result<Ledger, CommandError> {
-    let failure = |error| CommandError::new(Exit::Failure, error);
+    let binding = open_journal(config)?.last_binding();
+    let binding = binding.map_err(|error| CommandError::new(Exit::Failure, error))?;
+    Ok(binding.map(|binding| binding.ledger).unwrap_or_default())
+}
+
+/// Opens the journal of the data directory for looking at it.
+pub(crate) fn open_journal(config: &Config) -> Result<JournalView, CommandError> {
     if !config.data_dir.join("journal.db").exists() {
         let text = format!(
             "there is no journal in {}: name the data directory with --data-dir, or import something first",
@@ -34,7 +40,6 @@ fn read(config: &Config) -> Result<Ledger, CommandError> {
         );
         return Err(CommandError::new(Exit::Failure, text));
     }
-    let journal = EmbeddedJournal::open_read_only(Path::new(&config.data_dir)).map_err(failure)?;
-    let binding = journal.last_binding().map_err(failure)?;
-    Ok(binding.map(|binding| binding.ledger).unwrap_or_default())
+    EmbeddedJournal::open_read_only(Path::new(&config.data_dir))
+        .map_err(|error| CommandError::new(Exit::Failure, error))
 }

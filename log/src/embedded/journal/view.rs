@@ -48,12 +48,18 @@ impl JournalView {
         bindings::read_after(&self.connection, &self.path, None, visit)
     }
 
-    /// The offsets of the rows of `topic` that are kept; `None` when the topic never had a row.
+    /// The epoch of the oldest row of `topic` that is kept, if older ones were removed: of that epoch and
+    /// those before rows may be missing. The largest epoch there can be when all were removed.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn rows_kept(&self, topic: &str) -> Result<Option<Range<Offset>>, JournalError> {
-        Ok(self.topic(topic)?.map(|(_, kept)| kept))
+    pub fn removed_until(&self, topic: &str) -> Result<Option<Epoch>, JournalError> {
+        let Some((id, kept)) = self.topic(topic)?.filter(|(_, kept)| kept.start > Offset::ZERO) else {
+            return Ok(None);
+        };
+        let sql = "SELECT epoch FROM rows WHERE topic = ?1 AND partition = 0 AND offset = ?2";
+        let oldest = self.connection.query_row(sql, (id, kept.start.0), |row| row.get(0)).optional();
+        Ok(Some(oldest.map_err(|error| self.failed(&error))?.map_or(Epoch(u64::MAX), Epoch)))
     }
 
     /// Shows the rows of `topic` that the epochs made, as far as they are kept, in order.
@@ -158,11 +164,15 @@ mod tests {
         assert_eq!(values(&view, 2..=3), ["2a", "2b", "3a", "3b"]);
         assert_eq!(values(&view, 5..=9), ["5a", "5b"]);
         assert_eq!(values(&view, 6..=9), [""; 0]);
-        assert_eq!(view.rows_kept("nothing").expect("it can be read"), None);
+        let removed = |topic| view.removed_until(topic).expect("it can be read");
+        assert_eq!((removed("nothing"), removed(TOPIC)), (None, None));
         let sql = "DELETE FROM rows WHERE offset < 5; UPDATE topics SET first_offset = 5";
         db.writer().connection.execute_batch(sql).expect("rows go");
-        assert_eq!(view.rows_kept(TOPIC).expect("it can be read"), Some(Offset(5)..Offset(10)));
+        assert_eq!(removed(TOPIC), Some(Epoch(3)));
         assert_eq!(values(&view, 1..=3), ["3b"]);
+        let sql = "DELETE FROM rows; UPDATE topics SET first_offset = 10";
+        db.writer().connection.execute_batch(sql).expect("rows go");
+        assert_eq!((removed(TOPIC), values(&view, 1..=9)), (Some(Epoch(u64::MAX)), vec![]));
     }
 
     #[test]
