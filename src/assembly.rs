@@ -54,7 +54,7 @@ pub(crate) fn open_log(config: &Config, partitions: u32) -> Result<EmbeddedLog, 
 }
 
 /// The folder of snapshots in the data directory.
-const SNAPSHOTS: &str = "snapshots";
+pub(crate) const SNAPSHOTS: &str = "snapshots";
 
 /// Takes the journal over and says what a run starts from.
 pub(crate) fn recover_from(

@@ -64,6 +64,7 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<
         Command::Import(args) => commands::import::run(args, &loaded.config, out),
         Command::Query(args) => commands::query::run(args, &loaded.config, out),
         Command::Explain(args) => commands::explain::run(args, &loaded.config, out),
+        Command::Replay(args) => commands::replay::run(args, &loaded.config, out),
         Command::Ledger(args) => commands::ledger::run(args, &loaded.config, out),
         Command::Load(args) => commands::load::run(args, &loaded.config, out),
         Command::Healthcheck(args) => commands::healthcheck::run(args, &loaded.config, out),

@@ -9,3 +9,4 @@ pub(crate) mod import;
 pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod query;
+pub(crate) mod replay;

@@ -23,11 +23,13 @@ pub enum Exit {
     Fenced = 6,
     /// The end took longer than it may, and was cut off.
     Overdue = 7,
+    /// Rows that were computed once more are not those committed.
+    Differs = 8,
 }
 
 impl Exit {
     /// Every code, with the sentence that `--help` and the documentation give it.
-    pub const ALL: [(Self, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str); 9] = [
         (Self::Done, "done"),
         (Self::Failure, "failure: the message says of what"),
         (Self::Usage, "wrong usage or configuration; nothing was done"),
@@ -39,6 +41,7 @@ impl Exit {
         (Self::Malformed, "a strict import met a malformed line"),
         (Self::Fenced, "another process has taken over; do not restart this one at once"),
         (Self::Overdue, "the end took longer than shutdown_deadline and was cut off; the next start goes on"),
+        (Self::Differs, "a replay made other rows than those committed"),
     ];
 
     /// The number.

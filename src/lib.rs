@@ -15,4 +15,5 @@ pub mod import;
 pub mod load;
 pub mod logging;
 mod print;
+mod replay;
 mod service;

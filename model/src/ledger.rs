@@ -22,13 +22,9 @@ pub struct Counts {
     pub rejected: u64,
     /// Gone from the log before anybody read them, which somebody accepted (`--accept-gap`). They are not
     /// among the accepted ones.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    // Always written: what workers exchange has no names that could tell that it is left out.
+    #[serde(default)]
     pub missing: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 impl Counts {

@@ -17,16 +17,26 @@ pub struct LogFeed<R, F> {
     decoder: FastDecoder,
     /// Told of errors that a later attempt cannot mend.
     fail: F,
+    /// Whether storage that fails is asked again.
+    asks_again: bool,
 }
 
 impl<R: EventReader, F: Fn(RunError)> LogFeed<R, F> {
     /// A feed of `reader`, decoding `fields`. A read that can never succeed is told to `fail`.
     pub fn new(reader: R, fields: Fields, fail: F) -> Self {
-        Self { reader, decoder: FastDecoder::new(fields), fail }
+        Self { reader, decoder: FastDecoder::new(fields), fail, asks_again: true }
+    }
+
+    /// Has it tell `fail` of storage that fails, too.
+    #[must_use]
+    pub fn giving_up(self) -> Self {
+        Self { asks_again: false, ..self }
     }
 
     fn report(&self, error: ReadError) {
-        if let ReadError::Storage { .. } = error {
+        if let ReadError::Storage { .. } = error
+            && self.asks_again
+        {
             // The next tick tries again; until then the partition counts as one that cannot be reached.
             tracing::warn!(%error, "the log cannot be read");
         } else {

@@ -4,6 +4,7 @@
 //! traits: [`recovery`] reads a journal, [`pace`] makes ticks, [`committer`] makes commits, [`snapshot`]
 //! stores state. Threads are started in [`run`] only. What a run says of itself is its [`status`]; [`web`] and [`metrics`] show it.
 
+pub mod again;
 pub mod clock;
 pub mod committer;
 pub mod config;

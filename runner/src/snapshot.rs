@@ -12,12 +12,11 @@ mod shared;
 mod store;
 mod writing;
 
-pub use self::load::Unusable;
+pub use self::load::{Unusable, load};
 pub use self::store::{ObjectSnapshots, SnapshotStore, StoreError};
 pub use self::writing::{Snapshotted, Snapshotting};
 
 pub(crate) use self::kept::Kept;
-pub(crate) use self::load::load;
 pub(crate) use self::shared::Shared;
 pub(crate) use self::writing::Part;
 

@@ -2,6 +2,7 @@
 
 mod explain;
 mod http;
+mod replay;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::load::Rate;
 use crate::load::traffic::USERS_MAX;
 pub use explain::{ExplainArgs, ExplainFormat};
 pub use http::{HealthcheckArgs, LoadArgs, LoadFormat};
+pub use replay::{ReplayArgs, ReplayFormat};
 
 const AFTER_LONG_IMPORT: &str = "\
 Examples:
@@ -100,6 +102,9 @@ pub enum Command {
     /// Tells why a row says what it says, or why it is not there yet, also while another process writes
     #[command(after_help = explain::AFTER_EXPLAIN)]
     Explain(ExplainArgs),
+    /// Computes committed epochs once more and compares their rows, also while another process writes
+    #[command(after_help = replay::AFTER_REPLAY)]
+    Replay(ReplayArgs),
     /// Sends synthetic events to a running instance, at a rate that no answer can delay
     #[command(after_long_help = http::AFTER_LOAD)]
     Load(LoadArgs),
@@ -356,6 +361,10 @@ impl Cli {
             Command::Query(args) => args.data_dir.add_to(&mut flags),
             Command::Ledger(args) => args.data_dir.add_to(&mut flags),
             Command::Explain(args) => args.data_dir.add_to(&mut flags),
+            Command::Replay(args) => {
+                args.data_dir.add_to(&mut flags);
+                flags.add("--workers", "workers", args.workers.as_ref());
+            }
             Command::Config(_) | Command::Completions(_) | Command::Load(_) | Command::Healthcheck(_) => {}
         }
         flags.0

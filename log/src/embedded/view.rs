@@ -4,12 +4,16 @@
 //! says up to which offset records are certain, which the bindings of the journal tell. What follows may be
 //! half written: reading it ends at the first byte that is no intact frame, and that is no error.
 
+mod reader;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use tidegate_model::{EventTime, Offset, PartitionId};
+
+pub use self::reader::ViewReader;
 
 use super::directory::read_format;
 use super::error::OpenError;
@@ -85,10 +89,11 @@ impl EventsView {
                 break;
             }
             let path = segments.dir.join(segment_name(segments.bases[index]));
-            let mut reading = Reading { next, end: offsets.end.0, visit: &mut *visit };
+            let (end, bytes_max) = (offsets.end.0, usize::MAX);
+            let mut reading = Reading { next, end, bytes_max, visit: &mut *visit };
             let fault = match self.segment(partition, segments.bases[index], &path) {
                 Ok(Ok(Some((mut scanner, len)))) => {
-                    reading.segment(&mut scanner, segments.bases[index], len).err()
+                    reading.segment(&mut scanner, &mut segments.bases[index].clone(), len).err()
                 }
                 // It was just being created.
                 Ok(Ok(None)) => None,
@@ -167,24 +172,31 @@ struct Reading<'a> {
     /// The offset of the next record to show.
     next: u64,
     end: u64,
+    /// It ends when so many bytes of values were shown.
+    bytes_max: usize,
     visit: &'a mut dyn FnMut(RecordRef<'_>),
 }
 
 impl Reading<'_> {
-    fn segment(&mut self, scanner: &mut Scanner, base: u64, len: u64) -> Result<(), Fault> {
-        let mut frame_base = base;
-        while self.next < self.end {
+    /// Shows what is asked for of the frames from the scanner's on, the first of which begins at `frame_base`.
+    /// The scanner stays at a frame of which something is left.
+    fn segment(&mut self, scanner: &mut Scanner, frame_base: &mut u64, len: u64) -> Result<(), Fault> {
+        while self.next < self.end && self.bytes_max > 0 {
             let position = scanner.position();
-            let Some(header) = scanner.skip(frame_base, len)? else { return Ok(()) };
+            let Some(header) = scanner.skip(*frame_base, len)? else { return Ok(()) };
             if header.end() > self.next {
                 scanner.seek(position);
-                let (_, body) = scanner.frame(frame_base, len)?.expect("its header was just read");
+                let (_, body) = scanner.frame(*frame_base, len)?.expect("its header was just read");
                 let append_time = EventTime::from_millis(header.append_time_ms);
-                self.frame(&scanner.bytes()[body], frame_base..header.end(), append_time).ok_or_else(
+                self.frame(&scanner.bytes()[body], *frame_base..header.end(), append_time).ok_or_else(
                     || Fault::Damage(position, "the records of the frame do not fill it".to_owned()),
                 )?;
+                if self.next < header.end() {
+                    scanner.seek(position);
+                    return Ok(());
+                }
             }
-            frame_base = header.end();
+            *frame_base = header.end();
         }
         Ok(())
     }
@@ -194,7 +206,8 @@ impl Reading<'_> {
         for offset in offsets {
             let (value, rest) = split_record(body)?;
             body = rest;
-            if offset == self.next && offset < self.end {
+            if offset == self.next && offset < self.end && self.bytes_max > 0 {
+                self.bytes_max = self.bytes_max.saturating_sub(value.len());
                 (self.visit)(RecordRef { offset: Offset(offset), append_time, value });
                 self.next += 1;
             }

@@ -93,7 +93,7 @@ impl ReplayEpochs {
     }
 
     /// Puts one in behind the others. No partition of theirs may be missing in it.
-    pub(crate) fn push(&mut self, epoch: ReplayEpoch) {
+    pub fn push(&mut self, epoch: ReplayEpoch) {
         let before = std::mem::replace(&mut self.newest, epoch);
         let after = &self.newest;
         let bytes_max = (4 + 4 * after.journaled.partitions.len()) * NUMBER_BYTES_MAX;
@@ -107,7 +107,7 @@ impl ReplayEpochs {
     }
 
     /// Takes the oldest one out.
-    pub(crate) fn pop_front(&mut self) -> Option<ReplayEpoch> {
+    pub fn pop_front(&mut self) -> Option<ReplayEpoch> {
         self.len = self.len.checked_sub(1)?;
         let chunk = self.chunks.front().expect("an epoch lies in a chunk");
         let mut bytes = &chunk[self.at..];

@@ -64,7 +64,10 @@ pub enum Unusable {
 }
 
 /// Reads all of a snapshot.
-pub(crate) fn load(store: &dyn SnapshotStore, manifest: &Manifest) -> Result<Restored, Unusable> {
+///
+/// # Errors
+/// When it is not as it was written, or cannot be read.
+pub fn load(store: &dyn SnapshotStore, manifest: &Manifest) -> Result<Restored, Unusable> {
     if is_planted(Bug::SnapshotFromListing) {
         return newest_listed(store, manifest.epoch);
     }

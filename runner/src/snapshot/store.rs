@@ -71,6 +71,19 @@ impl ObjectSnapshots {
             reason,
         };
         make_folder(folder).map_err(|error| failed(error.to_string()))?;
+        Self::open(folder)
+    }
+
+    /// Objects in a folder that is there, for reading beside whoever writes them.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let failed = |reason: String| StoreError {
+            what: "open the folder of snapshots",
+            name: folder.display().to_string(),
+            reason,
+        };
         let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| failed(error.to_string()))?;
         let runtime = Builder::new_current_thread().build().map_err(|error| failed(error.to_string()))?;
         Ok(Self { store: Box::new(store.with_fsync(true)), runtime })

@@ -7,10 +7,10 @@ use std::path::Path;
 use tempfile::TempDir;
 use tidegate_model::{Offset, PartitionId};
 
-use super::EventsView;
+use super::{EventsView, ViewReader};
 use crate::conformance::{block_on, event};
 use crate::embedded::{EmbeddedLog, Options};
-use crate::event::{EventAppender as _, ReadError};
+use crate::event::{EventAppender as _, EventReader as _, ReadError};
 
 const PARTITION: PartitionId = PartitionId(0);
 
@@ -95,4 +95,31 @@ fn what_retention_removed_is_out_of_range() {
 fn a_directory_without_a_log_has_no_partition() {
     let dir = TempDir::new().expect("a temporary directory");
     assert_eq!(EventsView::open(dir.path()).expect("it opens").partitions().count(), 0);
+}
+
+#[test]
+fn a_reader_shows_each_record_once_however_little_it_reads() {
+    let dir = TempDir::new().expect("a temporary directory");
+    drop(written(dir.path()));
+    for max_bytes in [0, 1, 2_000, 4_000, 100_000] {
+        for from in 0..=10 {
+            let view = EventsView::open(dir.path()).expect("it opens");
+            let mut reader = ViewReader::new(view, [(PARTITION, Offset(10))].into());
+            assert_eq!(reader.bounds(PARTITION).expect("it is there"), Offset(0)..Offset(10));
+            let (mut text, mut next) = (String::new(), Offset(from));
+            while next < Offset(10) {
+                let mut visit = |record: crate::RecordRef<'_>| {
+                    text.push_str(String::from_utf8_lossy(record.value).trim_end());
+                };
+                let after = reader.read(PARTITION, next, max_bytes, &mut visit).expect("it can be read");
+                assert!(next < after && after <= Offset(10), "at least one record");
+                next = after;
+            }
+            assert_eq!(text, "0123456789"[usize::try_from(from).expect("small")..], "{max_bytes} {from}");
+        }
+    }
+    let view = EventsView::open(dir.path()).expect("it opens");
+    let mut reader = ViewReader::new(view, [(PARTITION, Offset(11))].into());
+    let missing = reader.read(PARTITION, Offset(10), 9, &mut |_| {}).expect_err("ten are not eleven");
+    assert!(matches!(missing, ReadError::OutOfRange { asked: Offset(10), .. }), "{missing}");
 }
