@@ -109,6 +109,7 @@ impl Pipeline {
                 snapshots: SnapshotLimits {
                     records: config.snapshot_records,
                     every_ms: config.snapshot_every_ms,
+                    history_epochs: (config.snapshot_history_ms / config.tick_ms.max(1)).unsigned_abs(),
                     ..SnapshotLimits::default()
                 },
                 topics: topics(config),

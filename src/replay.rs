@@ -25,12 +25,13 @@ pub(crate) fn replay(
 ) -> Result<Report, CommandError> {
     let failure = |error: &dyn std::fmt::Display| CommandError::new(Exit::Failure, error.to_string());
     journal.hold().map_err(|error| failure(&error))?;
-    let plan = plan::plan(question, config, journal)?;
-    let mut comparing = compare::Comparing::new(&plan, config, journal);
     let dir = Path::new(&config.data_dir);
-    // Opened before anything is computed, so that what is wrong with them is told at once.
+    // A view for each worker.
     let views = (0..config.worker_threads()).map(|_| EventsView::open(dir)).collect::<Result<Vec<_>, _>>();
-    let views = std::cell::RefCell::new(views.map_err(|error| failure(&error))?);
+    let views = views.map_err(|error| failure(&error))?;
+    let plan = plan::plan(question, config, journal, &views[0])?;
+    let mut comparing = compare::Comparing::new(&plan, config, journal);
+    let views = std::cell::RefCell::new(views);
     let ends = plan.epochs.last().map(tidegate_runner::recovery::ReplayEpoch::ends).unwrap_or_default();
     let again = Again {
         jobs: plan.jobs.clone(),

@@ -85,9 +85,10 @@ fn epochs_come_out_again_as_they_were_committed() {
 #[test]
 fn what_cannot_be_computed_again_is_refused() {
     let dir = TempDir::new().expect("a temporary directory");
-    serve(dir.path(), 1, "2", "snapshot.every=100ms");
+    let nothing_more = "snapshot.history=0s";
+    serve(dir.path(), 1, "2", nothing_more);
     let begun = bindings(dir.path())[0].0;
-    serve(dir.path(), 2, "2", "snapshot.every=100ms");
+    serve(dir.path(), 2, "2", nothing_more);
     let all = bindings(dir.path());
     assert!(all[0].0 > begun, "older bindings were pruned: {all:?}");
     let (first, last) = (all[0].0, all[all.len() - 1].0);

@@ -27,12 +27,14 @@ pub struct SnapshotLimits {
     pub records: u64,
     /// After so many milliseconds since the one before, if anything was bound.
     pub every_ms: i64,
+    /// The bindings of so many epochs are kept that no start needs any more. An epoch is a tick.
+    pub history_epochs: u64,
     /// So many milliseconds may the last binding of a run wait for its snapshot.
     pub last_wait_ms: i64,
 }
 
 impl Default for SnapshotLimits {
     fn default() -> Self {
-        Self { records: 1_000_000, every_ms: 30_000, last_wait_ms: 3_000 }
+        Self { records: 1_000_000, every_ms: 30_000, history_epochs: 6_000, last_wait_ms: 3_000 }
     }
 }

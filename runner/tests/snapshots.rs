@@ -75,7 +75,7 @@ fn a_run_that_is_cut_off_goes_on_from_a_snapshot_of_its_middle() {
     let store: Arc<dyn SnapshotStore> =
         Arc::new(ObjectSnapshots::in_folder(&dir.path().join("snapshots")).expect("it is made"));
     // One for each part, before its end.
-    let limits = SnapshotLimits { records: 30, every_ms: i64::MAX, last_wait_ms: 0 };
+    let limits = SnapshotLimits { records: 30, every_ms: i64::MAX, history_epochs: 0, last_wait_ms: 0 };
     for (part, workers) in (0..).zip([2, 3, 1, 4]) {
         let snapshots = (Some(Arc::clone(&store)), limits);
         let now = NOON_MS + part * 20_000;

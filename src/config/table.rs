@@ -229,6 +229,9 @@ settings! {
             Count { Count { min: 1, max: 1_000_000_000_000, unit: "events" } } = "1000000";
         /// And after so long, if anything was committed since the one before.
         snapshot_every_ms = "snapshot.every": Span { Span { min_ms: 100, max_ms: DAY } } = "30s";
+        /// So long are bindings kept that no start needs any more, for `tidegate explain` to tell of them: some 2 kB
+        /// for each tick in which something happened.
+        snapshot_history_ms = "snapshot.history": Span { Span { min_ms: 0, max_ms: 30 * DAY } } = "10m";
     }
     "The embedded log" {
         /// Bytes of events that may wait to be written; beyond it, appends are told to come again.

@@ -10,9 +10,9 @@ use tidegate_dataflow::hash::HashKey;
 use tidegate_dataflow::job;
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_dataflow::snapshot::Restored;
-use tidegate_log::embedded::JournalView;
+use tidegate_log::embedded::{EventsView, JournalView};
 use tidegate_model::binding::{Definition, Manifest, Origin};
-use tidegate_model::{Binding, Epoch, JobStart};
+use tidegate_model::{Binding, Epoch, JobStart, Offset};
 use tidegate_runner::ObjectSnapshots;
 use tidegate_runner::recovery::{FromSnapshot, ReplayEpoch, ReplayEpochs};
 use tidegate_runner::snapshot::load;
@@ -44,7 +44,7 @@ pub(super) struct Plan {
 /// What the bindings say, as far as it can be computed again.
 #[derive(Default)]
 struct Bound {
-    /// Whether the first one is that of the deployment.
+    /// Whether everything is there from the beginning of the deployment on.
     begins: bool,
     origin: Option<Origin>,
     /// The first and the last one.
@@ -94,10 +94,12 @@ pub(super) fn plan(
     question: &Question,
     config: &Config,
     journal: &JournalView,
+    events: &EventsView,
 ) -> Result<Plan, CommandError> {
     let mut bound = Bound::default();
     let read = journal.read_bindings(&mut |binding| bound.add(binding, question.to));
     read.map_err(|error| CommandError::new(Exit::Failure, error))?;
+    bound.begins &= events.partitions().all(|partition| events.start(partition) == Offset::ZERO);
     let Some((first, last)) = bound.span else {
         return Err(CommandError::new(
             Exit::Failure,
@@ -181,7 +183,6 @@ fn choose(
         |snapshot: &FromSnapshot| question.from.is_none_or(|from| snapshot.restored.epoch() < from);
     match oldest {
         Some(oldest) if is_before(&oldest) && !(bound.begins && question.from.is_none()) => Ok(Some(oldest)),
-        // Everything may be there from the beginning; the log will tell.
         _ if bound.begins => Ok(None),
         oldest => Err(refused(no_snapshot(question, &reasons, oldest.as_ref()))),
     }
@@ -196,7 +197,9 @@ fn no_snapshot(question: &Question, reasons: &[String], oldest: Option<&FromSnap
             format!("the oldest epoch that can be is {}: --from-epoch {0}", oldest.restored.epoch().next())
         },
     );
-    format!("there is no snapshot{before} to start from{why}, and older bindings were pruned; {remedy}")
+    format!(
+        "there is no snapshot{before} to start from{why}, and the beginning is not there any more; {remedy}"
+    )
 }
 
 /// The settings that all epochs from `computed` on were made by.

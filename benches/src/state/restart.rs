@@ -126,7 +126,12 @@ fn run(dir: &Path, with_snapshots: bool) -> anyhow::Result<(EmbeddedLog, Running
             workers: 2,
             jobs,
             // One at the end.
-            snapshots: SnapshotLimits { records: u64::MAX, every_ms: i64::MAX, last_wait_ms: i64::MAX },
+            snapshots: SnapshotLimits {
+                records: u64::MAX,
+                every_ms: i64::MAX,
+                history_epochs: 0,
+                last_wait_ms: i64::MAX,
+            },
             ..RunnerConfig::default()
         },
         recovery,

@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn one_is_due_after_records_or_time_and_at_the_end() {
-        let limits = SnapshotLimits { records: 100, every_ms: 1_000, last_wait_ms: 0 };
+        let limits = SnapshotLimits { records: 100, every_ms: 1_000, history_epochs: 0, last_wait_ms: 0 };
         let mut snapshots = Snapshots::new(limits, EventTime::from_millis(5_000));
         for (asked, due) in [
             (false, due(5_999, 99, 1)),

@@ -79,7 +79,8 @@ where
     let from = recovery.snapshot.as_ref().map_or(Epoch(0), |snapshot| snapshot.restored.epoch());
     let replayed_to = recovery.replay.last().map_or(from, |bound| bound.epoch);
     let written_by = (recovery.generation, recovery.origin());
-    let (kept, named) = (Kept::new(recovery.manifests.clone()), recovery.named.clone());
+    let (kept, named) =
+        (Kept::new(recovery.manifests.clone(), config.snapshots.history_epochs), recovery.named.clone());
     let (start, restored) = recovery
         .snapshot
         .as_ref()

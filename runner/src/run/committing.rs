@@ -115,7 +115,7 @@ impl<J: Journal, R: EventReader> Committing<J, R> {
         let Some(before) = self.pruning else { return false };
         match self.committer.prune(before) {
             Ok(true) => return true,
-            // Now that no binding names them.
+            // Now that no start goes back to them.
             Ok(false) => self.control.snapshots.give_surplus(self.kept.take_surplus()),
             Err(error) => tracing::warn!(%before, %error, "old bindings stay until the next snapshot"),
         }

@@ -12,14 +12,16 @@ const KEPT: usize = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     manifests: VecDeque<Manifest>,
+    /// So many epochs before the oldest one stay in the journal.
+    history_epochs: u64,
     /// Objects of those that are not kept; the journal may still name them.
     surplus: Vec<String>,
 }
 
 impl Kept {
     /// What a start found.
-    pub(crate) fn new(manifests: Vec<Manifest>) -> Self {
-        let mut kept = Self::default();
+    pub(crate) fn new(manifests: Vec<Manifest>, history_epochs: u64) -> Self {
+        let mut kept = Self { history_epochs, ..Self::default() };
         for manifest in manifests {
             kept.add(manifest);
         }
@@ -40,9 +42,9 @@ impl Kept {
         (self.manifests.len() == KEPT).then(|| &self.manifests[0])
     }
 
-    /// Bindings of epochs before this are not needed.
+    /// Bindings of epochs before this are not needed, by no start and by nobody who asks about the past.
     pub(crate) fn bindings_from(&self) -> Option<Epoch> {
-        self.oldest().map(|oldest| oldest.epoch)
+        self.oldest().map(|oldest| Epoch(oldest.epoch.0.saturating_sub(self.history_epochs)))
     }
 
     /// Where the events begin that are needed; of a partition that is not named all of them are.
@@ -51,7 +53,7 @@ impl Kept {
         ends.map(|(partition, state)| (*partition, state.end)).collect()
     }
 
-    /// Takes the objects out that nothing names any more, once the bindings are pruned.
+    /// Takes the objects out that no start looks at any more, once the bindings are pruned.
     pub(crate) fn take_surplus(&mut self) -> Vec<String> {
         std::mem::take(&mut self.surplus)
     }
@@ -78,8 +80,17 @@ mod tests {
     }
 
     #[test]
+    fn some_epochs_stay_that_no_start_needs() {
+        let kept = Kept::new([10, 20, 30].map(manifest).into(), 7);
+        assert_eq!(
+            (kept.bindings_from(), kept.events_from()[&PartitionId(3)]),
+            (Some(Epoch(13)), Offset(200))
+        );
+    }
+
+    #[test]
     fn everything_is_needed_until_two_are_kept() {
-        let mut kept = Kept::new(vec![manifest(1)]);
+        let mut kept = Kept::new(vec![manifest(1)], 0);
         assert_eq!((kept.bindings_from(), kept.events_from()), (None, BTreeMap::new()));
         kept.add(manifest(2));
         let from = |offset| BTreeMap::from([(PartitionId(3), Offset(offset))]);

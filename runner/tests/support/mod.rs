@@ -85,7 +85,8 @@ pub fn open_with_snapshots(
     snapshots: Option<Arc<dyn SnapshotStore>>,
 ) -> Deployment {
     // Only at the end of a run; and that one may take as long as it wants.
-    let limits = SnapshotLimits { records: u64::MAX, every_ms: i64::MAX, last_wait_ms: i64::MAX };
+    let limits =
+        SnapshotLimits { records: u64::MAX, every_ms: i64::MAX, history_epochs: 0, last_wait_ms: i64::MAX };
     open_with_limits(dir, workers, clock_ms, script, faults, (snapshots, limits))
 }
 

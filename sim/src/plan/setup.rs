@@ -63,6 +63,7 @@ pub(super) fn draw(rng: &mut impl Rng) -> Setup {
             records: one(rng, &[1, 10, 50]),
             every_ms: one(rng, &[100, 1_000, 5_000]),
             last_wait_ms: one(rng, &[0, 3_000]),
+            history_epochs: one(rng, &[0, 0, 5, 50]),
         },
     }
 }
