@@ -169,9 +169,12 @@ fn every_acknowledged_event_is_counted_once_however_often_the_process_is_killed(
     let command = |workers: u32| {
         let mut command = up(dir.path(), "data");
         command.args(SHORT).args(["--set", "jobs.allowed_lateness=10m"]);
+        // Snapshots all the time, and nothing kept that only older ones need.
+        command.args(["--set", "snapshot.every=100ms", "--set", "snapshot.history=0s"]);
         command.args(["--set", &format!("workers={workers}")]);
         command
     };
+    let mut from_snapshot = 0;
     let (mut sent, mut acknowledged) = (BTreeSet::new(), BTreeSet::new());
     let seed = now_ms().unsigned_abs();
     println!("seed of the moments: {seed}");
@@ -179,6 +182,8 @@ fn every_acknowledged_event_is_counted_once_however_often_the_process_is_killed(
     for round in 0..20 {
         // The rows do not depend on the number of workers, and it changes from one start to the next.
         let service = Service::start(&mut command([1, 4, 2][round % 3]));
+        let metrics = service.client("metrics").get("/metrics").expect("it answers").text();
+        from_snapshot += u32::from(metrics.contains("\ntidegate_snapshot_read_seconds "));
         let kill_after = moments.below(400);
         // In some rounds everything falls silent for longer than the idle timeout before the load.
         if round % 5 == 0 {
@@ -227,6 +232,8 @@ fn every_acknowledged_event_is_counted_once_however_often_the_process_is_killed(
         }
     }
 
+    println!("started from a snapshot: {from_snapshot} of 20");
+    assert!(from_snapshot > 5, "{from_snapshot} of 20 starts were from a snapshot");
     let service = Service::start(&mut command(2));
     let sessions = wait_for("every session to be closed", || {
         let rows = query(dir.path(), "SELECT session_id, page_count FROM session_metrics");
