@@ -3,7 +3,7 @@
 //! A tick names the epoch. Each operator that keeps something copies it when it has finished that epoch, and
 //! before it takes in anything of a later one; so all the copies together are the state after the epoch, and
 //! are a function of the bindings up to it. The workers stand still for it: so a copy is plain rows in a few large
-//! vectors, and of sessions, of which there may be millions, it is [shared](crate::jobs::SharedSessions) until they
+//! vectors, and of sessions, of which there may be millions, it is shared until they
 //! change. Whoever drives the graph takes it out, and has it encoded elsewhere.
 //!
 //! Only what cannot be derived is copied. A graph that starts from a snapshot finds the rest in its first

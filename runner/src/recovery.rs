@@ -21,7 +21,7 @@ use tidegate_dataflow::snapshot::Restored;
 use tidegate_log::{EventReader, Journal, Recovered};
 use tidegate_model::binding::{Definition, Gap, Manifest, Origin};
 use tidegate_model::planted::{Bug, is_planted};
-use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Offset, PartitionId, PartitionState};
+use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Offset, PartitionId};
 
 pub use self::epochs::{ReplayEpoch, ReplayEpochs};
 
@@ -234,21 +234,25 @@ fn begin(
     })
 }
 
-/// The events that the log holds of each bound partition.
+/// The events that the log holds of each partition that is bound, or that was added since.
 fn available(
     last: &Binding,
     log: &mut dyn EventReader,
 ) -> Result<BTreeMap<PartitionId, Range<Offset>>, RunError> {
-    let bounds = |partition: &PartitionId| Ok((*partition, log.bounds(*partition)?));
-    last.partitions.keys().map(bounds).collect()
+    let partitions: BTreeSet<_> =
+        log.partitions()?.into_iter().chain(last.partitions.keys().copied()).collect();
+    partitions.into_iter().map(|partition| Ok((partition, log.bounds(partition)?))).collect()
 }
 
-/// Whether everything that is bound was appended.
+/// Whether everything that is bound was appended, and nothing is gone of partitions that nobody has read.
 fn whole(last: &Binding, available: &BTreeMap<PartitionId, Range<Offset>>) -> Result<(), RunError> {
-    let is_cut_off =
-        |(partition, state): &(&PartitionId, &PartitionState)| available[partition].end < state.end;
-    match last.partitions.iter().find(is_cut_off) {
-        Some((partition, _)) => Err(events_missing(last, *partition, &available[partition])),
+    let is_gap = |(partition, bounds): &(&PartitionId, &Range<Offset>)| match last.partitions.get(*partition)
+    {
+        Some(state) => bounds.end < state.end,
+        None => bounds.start > Offset::ZERO,
+    };
+    match available.iter().find(is_gap) {
+        Some((partition, bounds)) => Err(events_missing(last, *partition, bounds)),
         None => Ok(()),
     }
 }
@@ -257,7 +261,7 @@ fn events_missing(last: &Binding, partition: PartitionId, available: &Range<Offs
     RunError::EventsMissing {
         epoch: last.epoch,
         partition,
-        bound: last.partitions[&partition].end,
+        bound: last.partitions.get(&partition).map_or(Offset::ZERO, |state| state.end),
         start: available.start,
         end: available.end,
     }

@@ -6,7 +6,7 @@ mod replay;
 mod tables;
 mod time;
 
-use tidegate_model::{Ledger, PartitionId};
+use tidegate_model::{Counts, Ledger, PartitionId};
 
 use crate::director::{Violation, violated};
 use crate::plan::Plan;
@@ -34,17 +34,22 @@ pub(crate) fn all(plan: &Plan, state: &State) -> Result<(), Violation> {
 fn everything_is_accounted_for(state: &State) -> Result<(), Violation> {
     const PROMISE: &str = "every acknowledged event is accounted for";
     let Some(last) = state.bindings.last() else { return Ok(()) };
-    let mut accepted = 0;
+    let (mut accepted, mut gone) = (0, 0);
+    let gaps: Vec<_> = state.bindings.iter().filter_map(|binding| binding.gap.as_ref()).collect();
     for (id, partition) in (0..).zip(&state.events) {
         let bound = last.partitions.get(&PartitionId(id)).map_or(0, |bound| bound.end.0);
         if bound != partition.high {
             return violated(PROMISE, format!("partition {id}: {} events, {bound} bound", partition.high));
         }
-        accepted += partition.high;
+        let missing =
+            gaps.iter().filter_map(|gap| gap.get(&PartitionId(id))).map(oracle::missing).sum::<u64>();
+        accepted += partition.high - missing;
+        gone += missing;
     }
     let ledger: &Ledger = &last.ledger;
-    if !ledger.adds_up() || ledger.jobs.values().any(|counts| counts.accepted != accepted) {
-        return violated(PROMISE, format!("{accepted} events, {ledger:?}"));
+    let is_wrong = |counts: &Counts| counts.accepted != accepted || counts.missing != gone;
+    if !ledger.adds_up() || ledger.jobs.values().any(is_wrong) {
+        return violated(PROMISE, format!("{accepted} events, {gone} gone, {ledger:?}"));
     }
     Ok(())
 }

@@ -42,6 +42,8 @@ pub struct Report {
     pub processes: u64,
     /// Those of them that began from a snapshot.
     pub restored: u64,
+    /// Processes that went on without events that were gone.
+    pub gaps: u64,
 }
 
 /// A promise that was broken.
@@ -131,6 +133,7 @@ impl<'p> Director<'p> {
             faults: state.faults.happened,
             processes: self.runners,
             restored: state.restored,
+            gaps: state.bindings.iter().filter(|binding| binding.gap.is_some()).count() as u64,
         }
     }
 
@@ -145,6 +148,14 @@ impl<'p> Director<'p> {
             Step::Stop { drain, workers } => {
                 self.workers = *workers;
                 return self.stop(*drain, rng);
+            }
+            Step::LoseEvents { partition, quarters } => {
+                self.runner = None;
+                // One that wakes up would find its events gone before it finds out that it was fenced.
+                self.zombies.clear();
+                let mut state = self.world.lock();
+                let partition = PartitionId(partition % u32::try_from(state.events.len()).expect("few"));
+                state.lose_events(partition, *quarters);
             }
             Step::TakeOver { workers } => {
                 self.workers = *workers;
@@ -218,6 +229,7 @@ impl<'p> Director<'p> {
             | Step::Run { .. }
             | Step::Kill { .. }
             | Step::Stop { .. }
+            | Step::LoseEvents { .. }
             | Step::TakeOver { .. }
             | Step::Wake
             | Step::RetainEvents

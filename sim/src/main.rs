@@ -87,7 +87,7 @@ fn main() -> anyhow::Result<()> {
     let Outcome { reports, found } = outcome;
     let sum = |of: fn(&Report) -> u64| reports.values().map(of).sum::<u64>();
     println!(
-        "{} seeds in {:.1} s: {} events acknowledged, {} epochs, {} rows, {} processes, {} from a snapshot, {} faults",
+        "{} seeds in {:.1} s: {} events acknowledged, {} epochs, {} rows, {} processes, {} from a snapshot, {} across a gap, {} faults",
         reports.len() + found.len(),
         began.elapsed().as_secs_f64(),
         sum(|report| report.events),
@@ -95,6 +95,7 @@ fn main() -> anyhow::Result<()> {
         sum(|report| report.rows),
         sum(|report| report.processes),
         sum(|report| report.restored),
+        sum(|report| report.gaps),
         sum(|report| report.faults),
     );
     if let Some((seed, violation)) = found.first_key_value() {

@@ -69,6 +69,14 @@ pub enum Step {
         /// Workers of the next process.
         workers: usize,
     },
+    /// The process that runs the dataflow is killed, and events of a partition are gone that nobody may have
+    /// read yet; whoever starts then has been told to go on.
+    LoseEvents {
+        /// The partition.
+        partition: u32,
+        /// So many quarters of what is there.
+        quarters: u8,
+    },
     /// The process that runs the dataflow is paused, and another one takes over.
     TakeOver {
         /// Workers of the other process.

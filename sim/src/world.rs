@@ -52,6 +52,8 @@ pub struct State {
     pub bindings: Vec<Binding>,
     /// Bindings before this epoch are pruned: nobody but the checks sees them.
     pub pruned_before: Epoch,
+    /// Whether a process that starts goes on without events that are gone.
+    pub accepts_gap: bool,
     /// The store of snapshots.
     pub objects: BTreeMap<String, Vec<u8>>,
     /// Objects that were lost or damaged.
@@ -110,6 +112,7 @@ impl World {
             topics: Topics::default(),
             bindings: Vec::new(),
             pruned_before: Epoch(0),
+            accepts_gap: false,
             objects: BTreeMap::new(),
             spoilt: BTreeSet::new(),
             restored: 0,

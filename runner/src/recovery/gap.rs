@@ -37,8 +37,13 @@ impl Accepted {
     ) -> Self {
         let mut partitions = last.partitions.clone();
         let mut gap = BTreeMap::new();
-        for (partition, state) in &mut partitions {
-            let bounds = &available[partition];
+        for (partition, bounds) in available {
+            // One that nobody has read begins at its first event.
+            if !partitions.contains_key(partition) && bounds.start == Offset::ZERO {
+                continue;
+            }
+            let unread = PartitionState { end: Offset::ZERO, largest: EventTime::MIN, active_at: last.now };
+            let state = partitions.entry(*partition).or_insert(unread);
             let bound = state.end;
             // Of a log that was cut off, what is left was read before.
             state.end = bound.clamp(bounds.start, bounds.end);

@@ -74,17 +74,23 @@ impl Seat for Replaying {
     }
 }
 
+fn ends(binding: &Binding) -> BTreeMap<PartitionId, Offset> {
+    binding.partitions.iter().map(|(id, state)| (*id, state.end)).collect()
+}
+
 /// The ticks that have `bindings` computed once more.
-fn ticks(first: Epoch, bindings: &[Binding]) -> Vec<Tick> {
-    let ends = |binding: &Binding| -> BTreeMap<PartitionId, Offset> {
-        binding.partitions.iter().map(|(id, state)| (*id, state.end)).collect()
-    };
+fn ticks(first: Epoch, before: Option<&Binding>, bindings: &[Binding]) -> Vec<Tick> {
     let plan = |binding: &Binding| EpochPlan { epoch: binding.epoch, reading: Reading::UpTo(ends(binding)) };
-    let nothing = Journaled { close_to: EventTime::MIN, partitions: BTreeMap::new() };
+    let nothing = (EventTime::MIN, Journaled { close_to: EventTime::MIN, partitions: BTreeMap::new() });
+    let time = |binding: &Binding| {
+        let (close_to, partitions) = (binding.close_to, binding.partitions.clone());
+        (binding.now, Journaled { close_to, partitions })
+    };
+    let (now, journaled) = before.map_or(nothing, time);
     let begin = Tick {
         ends: first,
-        now: EventTime::MIN,
-        close: Close::Journaled(nothing),
+        now,
+        close: Close::Journaled(journaled),
         next: bindings.first().map(plan),
         snapshot: false,
     };
@@ -99,16 +105,24 @@ fn ticks(first: Epoch, bindings: &[Binding]) -> Vec<Tick> {
 }
 
 pub(super) fn an_undisturbed_run_makes_the_same_rows(plan: &Plan, state: &State) -> Result<(), Violation> {
-    let Some((origin, last)) = state.bindings.first().zip(state.bindings.last()) else { return Ok(()) };
-    let key = origin.origin.map(|origin| origin.hash_key).unwrap_or_default();
-    let first = Epoch(origin.epoch.0 - 1);
+    let key = state.bindings.first().and_then(|first| first.origin).map(|origin| origin.hash_key);
+    let key = key.unwrap_or_default();
+    // Nobody gets across a gap.
+    let from = state.bindings.iter().rposition(|binding| binding.gap.is_some()).unwrap_or(0);
+    let bindings = &state.bindings[from..];
+    let Some((begin, last)) = bindings.first().zip(bindings.last()) else { return Ok(()) };
+    let first = Epoch(begin.epoch.0 - 1);
+    let before = from.checked_sub(1).map(|before| &state.bindings[before]);
+    let mut start = before.map(ends).unwrap_or_default();
+    let jumps = begin.gap.iter().flatten().map(|(partition, gap)| (*partition, gap.resumed));
+    start.extend(jumps);
     let workers = if plan.seed.is_multiple_of(2) { 3 } else { 1 };
     let config = GraphConfig {
         jobs: state.jobs[&last.generation].clone(),
         time: plan.setup.time,
         hash_key: HashKey(key.0, key.1),
         first,
-        start: BTreeMap::new(),
+        start,
         restored: None,
         starts: last.starts.clone(),
         provisional_rows_max: 0,
@@ -116,13 +130,13 @@ pub(super) fn an_undisturbed_run_makes_the_same_rows(plan: &Plan, state: &State)
     };
     let (completed, results) = channel();
     let events = Arc::new(state.events.clone());
-    let mut ends = Some((ticks(first, &state.bindings), completed));
+    let mut ends = Some((ticks(first, before, bindings), completed));
     let parts = (0..workers).map(|_| {
         let (config, events) = (config.clone(), Arc::clone(&events));
         Part { config, events, ends: ends.take() }
     });
     run(parts.collect()).or_else(|Panicked(seen)| violated(PROMISE, seen))?;
-    compare(state, last, &results)
+    compare(state, bindings, last, &results)
 }
 
 fn run(parts: Vec<Part>) -> Result<(), Panicked> {
@@ -135,14 +149,19 @@ fn run(parts: Vec<Part>) -> Result<(), Panicked> {
     Ok(())
 }
 
-fn compare(state: &State, last: &Binding, results: &Receiver<EpochResult>) -> Result<(), Violation> {
+fn compare(
+    state: &State,
+    bindings: &[Binding],
+    last: &Binding,
+    results: &Receiver<EpochResult>,
+) -> Result<(), Violation> {
     // What was committed before a job began anew was another job's.
     let first: BTreeMap<_, _> = job::all(&state.jobs[&last.generation])
         .iter()
         .map(|job| (job.schema().table, last.starts.get(job.name()).map_or(Epoch(0), |start| start.epoch)))
         .collect();
     let mut committed = committed(state);
-    let mut expected = state.bindings.iter();
+    let mut expected = bindings.iter();
     for result in results.try_iter().skip(1) {
         let binding = expected.next().expect("an epoch for each binding");
         assert_eq!(result.epoch, binding.epoch, "epochs come in order");

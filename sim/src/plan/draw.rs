@@ -48,6 +48,8 @@ fn step(rng: &mut impl Rng, setup: &Setup, calm: bool) -> Step {
         88 => Step::BackUpCache,
         89 => Step::RestoreCache,
         90 => Step::RetainEvents,
+        // Seldom: everything that was open is given up.
+        91 if rng.random_ratio(1, 4) => Step::LoseEvents { partition, quarters: rng.random_range(1..=4) },
         _ => Step::SpoilSnapshot {
             object: rng.random_range(0..16),
             how: one(rng, &[Spoil::Lost, Spoil::CutOff, Spoil::Damaged]),

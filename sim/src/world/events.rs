@@ -59,6 +59,14 @@ impl State {
         log.records.truncate(usize::try_from(log.high).expect("it fits in memory"));
     }
 
+    /// Some of the events of a partition are gone, whoever may need them; that is accepted.
+    pub fn lose_events(&mut self, partition: PartitionId, quarters: u8) {
+        let log = &mut self.events[partition.0 as usize];
+        log.start += (log.high - log.start) * u64::from(quarters.min(4)) / 4;
+        self.accepts_gap = true;
+        self.faults.happened += 1;
+    }
+
     /// The records of `partition` in a range of offsets, as they were meant.
     pub fn records(&self, partition: PartitionId, range: Range<Offset>) -> impl Iterator<Item = &TestRecord> {
         let index = |offset: Offset| usize::try_from(offset.0).expect("it fits in memory");

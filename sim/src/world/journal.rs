@@ -100,6 +100,8 @@ impl Journal for SimJournal {
         if takes_place {
             let epoch = commit.bindings.last().map_or(0, |binding| binding.epoch.0);
             state.note("commit", epoch);
+            // It is accepted once.
+            state.accepts_gap &= commit.bindings.iter().all(|binding| binding.gap.is_none());
             state.bindings.extend(commit.bindings.iter().cloned());
             state.on_commit.ring();
         }
