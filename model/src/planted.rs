@@ -37,11 +37,13 @@ pub enum Bug {
     SnapshotAfterStash,
     /// A start takes the newest objects in the store for its snapshot, whatever the journal names.
     SnapshotFromListing,
+    /// A job that begins anew behind a gap counts events of windows whose others are gone.
+    GoneForgotten,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::RowsBeforeBinding,
         Self::FrontierRecomputed,
         Self::JudgedInArrivalOrder,
@@ -57,6 +59,7 @@ impl Bug {
         Self::StartsAtFrontier,
         Self::SnapshotAfterStash,
         Self::SnapshotFromListing,
+        Self::GoneForgotten,
     ];
 
     /// Its name on a command line.
@@ -77,6 +80,7 @@ impl Bug {
             Self::StartsAtFrontier => "starts-at-frontier",
             Self::SnapshotAfterStash => "snapshot-after-stash",
             Self::SnapshotFromListing => "snapshot-from-listing",
+            Self::GoneForgotten => "gone-forgotten",
         }
     }
 }

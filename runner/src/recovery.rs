@@ -137,8 +137,10 @@ pub fn recover(
         Err(error) if accept.gap && error.is_gap() => {
             tracing::warn!("going on without what is gone: {error}");
             let accepted = Accepted::after(&last, origin, &available);
-            let now = definitions::now(&last, settings);
-            starts = definitions.keys().map(|job| (job.clone(), now)).collect();
+            let appended_by = accepted.appended_by(log, clock.now().max(last.now))?;
+            let gone = definitions::latest(appended_by, &last.definitions, settings);
+            let after = definitions::everything_read(&last, settings).max(gone);
+            starts = all_begin(&definitions, JobStart { epoch: last.epoch.next(), after });
             accepted.count(settings, &mut ledger);
             journaled.replay = ReplayEpochs::default();
             let snapshot = Some(accepted.snapshot());
@@ -210,15 +212,19 @@ fn begin(
             Some(Accepted::at_the_beginning(next, origin, &begins))
         }
     };
+    let mut starts = BTreeMap::new();
     if let Some(accepted) = &accepted {
         accepted.count(settings, &mut ledger);
+        let appended_by = accepted.appended_by(log, clock.now())?;
+        let after = definitions::latest(appended_by, &BTreeMap::new(), settings);
+        starts = all_begin(&definitions, JobStart { epoch: next, after });
     }
     let snapshot = accepted.as_ref().map(Accepted::snapshot);
     let (gap, written) = accepted.map(|accepted| (accepted.gap, accepted.manifest)).unzip();
     Ok(Recovery {
         generation,
         definitions,
-        starts: BTreeMap::new(),
+        starts,
         hash_key: HashKey(hash_key.0, hash_key.1),
         origin: Some(origin),
         replay: ReplayEpochs::default(),
@@ -232,6 +238,11 @@ fn begin(
         gap,
         written,
     })
+}
+
+/// Every job begins with `start`.
+fn all_begin(definitions: &BTreeMap<String, Definition>, start: JobStart) -> BTreeMap<String, JobStart> {
+    definitions.keys().map(|job| (job.clone(), start)).collect()
 }
 
 /// The events that the log holds of each partition that is bound, or that was added since.

@@ -22,7 +22,7 @@ pub(super) fn starts(
     settings: &JobSettings,
     accept: Accept,
 ) -> Result<BTreeMap<String, JobStart>, RunError> {
-    let now = now(last, settings);
+    let now = JobStart { epoch: last.epoch.next(), after: everything_read(last, settings) };
     let mut starts = last.starts.clone();
     starts.retain(|job, _| configured.contains_key(job));
     for (job, definition) in configured {
@@ -43,23 +43,26 @@ pub(super) fn starts(
     Ok(starts)
 }
 
-/// The start of a job that begins after `last`.
-pub(super) fn now(last: &Binding, settings: &JobSettings) -> JobStart {
-    JobStart { epoch: last.epoch.next(), after: everything_read(last, settings) }
-}
-
-/// No event that was read up to `last` happened after this, as far as it counts: an event is at most the
-/// tolerance ahead of the time at which it was appended.
-fn everything_read(last: &Binding, settings: &JobSettings) -> EventTime {
+/// No event that was read up to `last` happened after this, as far as it counts.
+pub(super) fn everything_read(last: &Binding, settings: &JobSettings) -> EventTime {
     if is_planted(Bug::StartsAtFrontier) {
         return last.close_to;
     }
-    let named = |definition: &Definition| definition.settings.get("future_tolerance_ms")?.parse().ok();
-    let tolerances = last.definitions.values().filter_map(named);
-    let tolerance_ms: i64 = tolerances.chain([settings.future_tolerance_ms]).max().unwrap_or(0);
     let largest = last.partitions.values().map(|state| state.largest).max().unwrap_or(EventTime::MIN);
-    let ahead = if largest == EventTime::MIN { largest } else { largest.plus_ms(tolerance_ms) };
-    ahead.max(last.close_to)
+    latest(largest, &last.definitions, settings).max(last.close_to)
+}
+
+/// No event that was appended at `appended` or before happened after this, as far as it counts: it is at most
+/// the tolerance ahead, be it the configured one or one of `journaled`.
+pub(super) fn latest(
+    appended: EventTime,
+    journaled: &BTreeMap<String, Definition>,
+    settings: &JobSettings,
+) -> EventTime {
+    let named = |definition: &Definition| definition.settings.get("future_tolerance_ms")?.parse().ok();
+    let tolerances = journaled.values().filter_map(named);
+    let tolerance_ms: i64 = tolerances.chain([settings.future_tolerance_ms]).max().unwrap_or(0);
+    appended.plus_ms(tolerance_ms)
 }
 
 /// The first setting in which the definitions of a job differ.

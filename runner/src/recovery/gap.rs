@@ -15,10 +15,13 @@ use tidegate_dataflow::decide::TimeState;
 use tidegate_dataflow::job;
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_dataflow::snapshot::Restored;
+use tidegate_log::EventReader;
 use tidegate_model::binding::{Gap, Manifest, Origin};
+use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::{Binding, Counts, Epoch, EventTime, Ledger, Offset, PartitionId, PartitionState};
 
 use super::FromSnapshot;
+use crate::error::RunError;
 
 /// What a run begins with that goes on without what is gone.
 #[derive(Debug)]
@@ -86,6 +89,32 @@ impl Accepted {
             time: TimeState::journaled(*now, journaled),
             read_in: Duration::ZERO,
         }
+    }
+
+    /// No event that nobody has read, and that is gone, was appended after this: it lay before those where
+    /// reading goes on, or, when there are none, was appended by `now`. `MIN` when none is gone.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub(super) fn appended_by(
+        &self,
+        log: &mut dyn EventReader,
+        now: EventTime,
+    ) -> Result<EventTime, RunError> {
+        let mut latest = EventTime::MIN;
+        if is_planted(Bug::GoneForgotten) {
+            return Ok(latest);
+        }
+        for (partition, gap) in &self.gap {
+            let mut next = None;
+            log.read(*partition, gap.resumed, 1, &mut |record| {
+                next.get_or_insert(record.append_time);
+            })?;
+            // Of a log that was cut off, nobody knows what else it held, nor what was appended since.
+            let is_cut_off = gap.resumed < gap.bound;
+            latest = latest.max(next.filter(|_| !is_cut_off).unwrap_or(now));
+        }
+        Ok(latest)
     }
 
     /// Counts the events that nobody has read, for every job that reads events.

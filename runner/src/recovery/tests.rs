@@ -31,7 +31,12 @@ impl Entropy for Sevens {
     }
 }
 
-/// A log of which only the bounds matter.
+/// When a record of [`Bounds`] was appended.
+fn append_time(offset: u64) -> EventTime {
+    EventTime::from_millis(1_000_000 * i64::try_from(offset).expect("small"))
+}
+
+/// A log of which only the bounds matter, and when its records were appended.
 struct Bounds(Range<Offset>);
 
 impl EventReader for Bounds {
@@ -48,9 +53,13 @@ impl EventReader for Bounds {
         _: PartitionId,
         from: Offset,
         _: usize,
-        _: &mut dyn FnMut(RecordRef<'_>),
+        visit: &mut dyn FnMut(RecordRef<'_>),
     ) -> Result<Offset, ReadError> {
-        Ok(from)
+        if !self.0.contains(&from) {
+            return Ok(from);
+        }
+        visit(RecordRef { offset: from, append_time: append_time(from.0), value: b"" });
+        Ok(from.plus(1))
     }
 
     fn on_append(&mut self, _: Wake) {}

@@ -89,6 +89,7 @@ pub(super) fn rows_are_those_of_the_oracle(state: &State) -> Result<(), Violatio
         for (job, start) in &binding.starts {
             if before.is_none_or(|before| before.starts.get(job) != Some(start)) {
                 windows_begin_after_everything_read(state, before, job, *start)?;
+                windows_begin_after_everything_gone(state, binding, job, *start)?;
                 oracle.begin_anew(job, &state.jobs[&binding.generation], start.after);
             }
         }
@@ -133,6 +134,30 @@ fn windows_begin_after_everything_read(
             .filter(|record| !record.undecodable && record.time <= record.append_time.plus_ms(tolerance_ms));
         if let Some(record) = counts.into_iter().find(|record| record.time > start.after) {
             let seen = format!("{job} begins after {}, and {record:?} had been read", start.after);
+            return violated("a job that begins anew has whole windows", seen);
+        }
+    }
+    Ok(())
+}
+
+/// Nor may one need what is gone. Of events that were appended later than the clock says, because it was set
+/// back, nobody knows.
+fn windows_begin_after_everything_gone(
+    state: &State,
+    begin: &Binding,
+    job: &str,
+    start: JobStart,
+) -> Result<(), Violation> {
+    let tolerance_ms = state.jobs[&begin.generation].future_tolerance_ms;
+    for (partition, gap) in begin.gap.iter().flatten() {
+        let gone = state.records(*partition, gap.bound..gap.resumed.max(gap.bound));
+        let mut counts = gone.filter(|record| {
+            !record.undecodable
+                && record.time <= record.append_time.plus_ms(tolerance_ms)
+                && record.append_time <= begin.now
+        });
+        if let Some(record) = counts.find(|record| record.time > start.after) {
+            let seen = format!("{job} begins after {}, and {record:?} is gone", start.after);
             return violated("a job that begins anew has whole windows", seen);
         }
     }

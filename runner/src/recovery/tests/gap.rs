@@ -29,13 +29,15 @@ fn missing(recovery: &Recovery) -> u64 {
 #[test]
 fn reading_goes_on_where_the_log_has_events() {
     // Up to 9 was read.
-    for (log, gap, goes_on, lost) in [
+    let (read, now) = (EventTime::from_millis(200 + 10_000), Noon.now());
+    for (log, gap, goes_on, lost, appended_by) in [
         // The first ones are gone, which the replay needs; nothing is missing that was not read.
-        (3..20, jump(9, 9), 9, 0),
-        (12..20, jump(9, 12), 12, 3),
+        (3..20, jump(9, 9), 9, 0, read),
+        (12..20, jump(9, 12), 12, 3, append_time(12)),
+        (12..12, jump(9, 12), 12, 3, now),
         // It was cut off, or is another one.
-        (0..7, jump(9, 7), 7, 0),
-        (0..0, jump(9, 0), 0, 0),
+        (0..7, jump(9, 7), 7, 0, now),
+        (0..0, jump(9, 0), 0, 0, now),
     ] {
         start(journal(), &JobSettings::default(), log.clone()).expect_err("something is gone");
         let recovery = go_on(journal(), log.clone());
@@ -44,8 +46,9 @@ fn reading_goes_on_where_the_log_has_events() {
         assert_eq!((snapshot.ends(), snapshot.restored.epoch()), (at(goes_on), Epoch(12)));
         assert_eq!(snapshot.time.frontier.as_millis(), 200, "time goes on");
         assert!(recovery.replay.is_empty());
-        // Every job begins anew after everything read; see the test of an accepted job.
-        let start = JobStart { epoch: Epoch(13), after: EventTime::from_millis(200 + 10_000 + 60_000) };
+        // Every job begins anew after everything read, and after everything that is gone and may have been
+        // appended: an event may be a minute ahead.
+        let start = JobStart { epoch: Epoch(13), after: appended_by.plus_ms(60_000) };
         assert_eq!(recovery.starts.len(), recovery.definitions.len());
         assert!(recovery.starts.values().all(|own| *own == start));
     }
@@ -92,4 +95,7 @@ fn a_journal_that_is_gone_is_not_taken_for_a_new_deployment() {
     assert_eq!((recovery.gap.clone(), missing(&recovery)), (Some(jump(0, 5)), 5));
     assert_eq!(recovery.snapshot.expect("a snapshot of nothing").ends(), at(5));
     assert!(recovery.origin.is_some());
+    let start = JobStart { epoch: recovery.next, after: append_time(5).plus_ms(60_000) };
+    assert_eq!(recovery.starts.len(), recovery.definitions.len());
+    assert!(recovery.starts.values().all(|own| *own == start), "{:?}", recovery.starts);
 }
