@@ -151,8 +151,9 @@ pub trait Journal: Send {
     /// See [`CommitError`]: some may be retried, the others end the process.
     fn commit(&mut self, commit: &Commit) -> Result<(), CommitError>;
 
-    /// Removes some of the bindings of the epochs before `before`, the oldest first and the newest binding
-    /// never, and says whether there are more. Rows stay.
+    /// Removes some of the bindings that come before the newest one of epoch `before` or an earlier one, the
+    /// oldest first, and says whether there are more. Whoever goes on after `before` thus finds all that
+    /// follows: the first binding left is not of a later epoch. Rows stay.
     ///
     /// # Errors
     /// [`CommitError::Fenced`] when another process has taken over, and what the storage says. Nothing

@@ -11,13 +11,13 @@ use tidegate_dataflow::job;
 use tidegate_dataflow::report::{Dropped, EpochResult, OutRow};
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_log::{Commit, CommitError, EventReader, Journal, ReadError, RowRecord};
-use tidegate_model::binding::{BINDING_VERSION, Definition, Gap, Manifest, Origin};
+use tidegate_model::binding::{BINDING_VERSION, Definition, Manifest, Origin};
 use tidegate_model::planted::{Bug, is_planted};
-use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Op, PartitionId};
+use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Op};
 
 use crate::config::Topics;
 use crate::observer::EpochFacts;
-use crate::recovery::Recovery;
+use crate::recovery::{Accepted, Recovery};
 
 /// Rows that one commit gathers, at most (a single epoch may exceed it).
 const COMMIT_ROWS_MAX: usize = 100_000;
@@ -76,7 +76,8 @@ pub struct Committer<J, R> {
     starts: BTreeMap<String, JobStart>,
     origin: Option<Origin>,
     ledger: Ledger,
-    gap: Option<BTreeMap<PartitionId, Gap>>,
+    /// What the next binding says of a gap, and the snapshot of nothing that it names.
+    accepted: Option<Accepted>,
     /// A snapshot that waits for a binding.
     written: Option<Manifest>,
     /// An epoch that is not to be committed yet.
@@ -101,8 +102,8 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
             starts: recovery.starts.clone(),
             origin: recovery.origin,
             ledger: recovery.ledger.clone(),
-            gap: recovery.gap.clone(),
-            written: recovery.written.clone(),
+            accepted: recovery.accepted.clone(),
+            written: None,
             held: None,
             waiting: VecDeque::new(),
             committed: 0,
@@ -227,6 +228,9 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
                 ],
             });
         }
+        let (gap, nothing) = self.accepted.take().map(|accepted| (accepted.gap, accepted.manifest)).unzip();
+        let written = || self.written.take_if(|written| written.epoch <= epoch);
+        let snapshot = nothing.or_else(written);
         self.ledger.merge(&result.ledger);
         debug_assert!(self.ledger.adds_up(), "every event is accounted for: {:?}", self.ledger);
         commit.bindings.push(Binding {
@@ -240,8 +244,8 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
             ledger: self.ledger.clone(),
             starts: self.starts.clone(),
             origin: self.origin.take(),
-            snapshot: self.written.take_if(|written| written.epoch <= epoch),
-            gap: self.gap.take(),
+            snapshot,
+            gap,
         });
     }
 }

@@ -19,13 +19,14 @@ use tidegate_dataflow::job;
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_dataflow::snapshot::Restored;
 use tidegate_log::{EventReader, Journal, Recovered};
-use tidegate_model::binding::{Definition, Gap, Manifest, Origin};
+use tidegate_model::binding::{Definition, Manifest, Origin};
 use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Offset, PartitionId};
 
 pub use self::epochs::{ReplayEpoch, ReplayEpochs};
+pub use self::gap::Accepted;
 
-use self::gap::Accepted;
+use self::journaled::AllBindings;
 use self::snapshots::Chosen;
 use crate::clock::{Clock, Entropy};
 use crate::error::RunError;
@@ -61,10 +62,8 @@ pub struct Recovery {
     pub manifests: Vec<Manifest>,
     /// Every object of a snapshot that the journal names.
     pub named: BTreeSet<String>,
-    /// Where reading jumps, when this run goes on without what is gone; journaled in its first binding.
-    pub gap: Option<BTreeMap<PartitionId, Gap>>,
-    /// A snapshot that the first binding of this run names.
-    pub written: Option<Manifest>,
+    /// Given when this run goes on without what is gone, and then journaled in its first binding.
+    pub accepted: Option<Accepted>,
 }
 
 impl Recovery {
@@ -123,28 +122,34 @@ pub fn recover(
     // What can be told by the last binding is told before all of them are read.
     let mut starts = definitions::starts(&last, &definitions, settings, accept)?;
     let available = available(&last, log)?;
-    let mut journaled = journaled::read(journal, last.epoch)?;
+    let mut journaled = journaled::recent(journal, last.epoch)?;
+    let choose = |journaled: &AllBindings| {
+        whole(&last, &available)?;
+        snapshots::choose(&last, journaled.manifests.clone(), journaled.begins, &available, store)
+    };
+    let mut chosen = choose(&journaled);
+    if chosen.is_err() && !journaled.is_all {
+        journaled = journaled::all(journal, last.epoch)?;
+        chosen = choose(&journaled);
+    }
     let origin = journaled.origin;
-    let manifests = std::mem::take(&mut journaled.manifests);
-    let objects = manifests.iter().flat_map(|manifest| &manifest.objects);
+    let objects = journaled.manifests.iter().flat_map(|manifest| &manifest.objects);
     let named = objects.map(|object| object.name.clone()).collect();
     let mut ledger = if is_planted(Bug::LedgerForgotten) { Ledger::default() } else { last.ledger.clone() };
-    let (mut gap, mut written) = (None, None);
-    let chosen = whole(&last, &available)
-        .and_then(|()| snapshots::choose(&last, manifests, journaled.begins, &available, store));
+    let mut accepted = None;
     let Chosen { snapshot, usable: manifests } = match chosen {
         Ok(chosen) => chosen,
         Err(error) if accept.gap && error.is_gap() => {
             tracing::warn!("going on without what is gone: {error}");
-            let accepted = Accepted::after(&last, origin, &available);
-            let appended_by = accepted.appended_by(log, clock.now().max(last.now))?;
+            let going_on = Accepted::after(&last, origin, &available);
+            let appended_by = going_on.appended_by(log, clock.now().max(last.now))?;
             let gone = definitions::latest(appended_by, &last.definitions, settings);
             let after = definitions::everything_read(&last, settings).max(gone);
             starts = all_begin(&definitions, JobStart { epoch: last.epoch.next(), after });
-            accepted.count(settings, &mut ledger);
+            going_on.count(settings, &mut ledger);
             journaled.replay = ReplayEpochs::default();
-            let snapshot = Some(accepted.snapshot());
-            (gap, written) = (Some(accepted.gap), Some(accepted.manifest));
+            let snapshot = Some(going_on.snapshot());
+            accepted = Some(going_on);
             Chosen { snapshot, usable: Vec::new() }
         }
         Err(error) => return Err(error),
@@ -175,8 +180,7 @@ pub fn recover(
         snapshot,
         manifests,
         named,
-        gap,
-        written,
+        accepted,
     })
 }
 
@@ -219,8 +223,6 @@ fn begin(
         let after = definitions::latest(appended_by, &BTreeMap::new(), settings);
         starts = all_begin(&definitions, JobStart { epoch: next, after });
     }
-    let snapshot = accepted.as_ref().map(Accepted::snapshot);
-    let (gap, written) = accepted.map(|accepted| (accepted.gap, accepted.manifest)).unzip();
     Ok(Recovery {
         generation,
         definitions,
@@ -232,11 +234,10 @@ fn begin(
         time: TimeState::default(),
         ledger,
         replay_events: 0,
-        snapshot,
+        snapshot: accepted.as_ref().map(Accepted::snapshot),
         manifests: Vec::new(),
         named: BTreeSet::new(),
-        gap,
-        written,
+        accepted,
     })
 }
 

@@ -96,8 +96,7 @@ fn setting(answers: Vec<CommitError>) -> Setting {
         snapshot: None,
         manifests: Vec::new(),
         named: std::collections::BTreeSet::new(),
-        gap: None,
-        written: None,
+        accepted: None,
     };
     let journal = Scripted { answers: Arc::new(Mutex::new(answers.into())), ..Scripted::default() };
     let reads = Arc::default();

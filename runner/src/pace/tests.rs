@@ -38,8 +38,7 @@ fn recovery(replay: Vec<ReplayEpoch>, next: u64) -> Recovery {
         snapshot: None,
         manifests: Vec::new(),
         named: std::collections::BTreeSet::new(),
-        gap: None,
-        written: None,
+        accepted: None,
     }
 }
 

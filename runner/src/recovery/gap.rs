@@ -23,12 +23,13 @@ use tidegate_model::{Binding, Counts, Epoch, EventTime, Ledger, Offset, Partitio
 use super::FromSnapshot;
 use crate::error::RunError;
 
-/// What a run begins with that goes on without what is gone.
-#[derive(Debug)]
-pub(super) struct Accepted {
-    pub(super) gap: BTreeMap<PartitionId, Gap>,
+/// What a run begins with that goes on without what is gone; its first binding says so.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// Where reading jumps.
+    pub gap: BTreeMap<PartitionId, Gap>,
     /// The snapshot of nothing.
-    pub(super) manifest: Manifest,
+    pub manifest: Manifest,
 }
 
 impl Accepted {

@@ -63,44 +63,50 @@ pub(super) fn choose(
             }
         }
     }
-    if begins {
-        return match missing(&|_| Offset::ZERO) {
-            None => Ok(Chosen::default()),
-            // Not for want of a snapshot, when there never was one.
-            Some((partition, bounds)) if reasons.is_empty() => Err(events_missing(last, *partition, bounds)),
-            Some(_) => Err(unusable(&reasons)),
-        };
+    let why = match store {
+        None => "this run has no store of snapshots".to_owned(),
+        Some(_) if reasons.is_empty() => {
+            "the journal names none that all later bindings are there for".to_owned()
+        }
+        Some(_) => {
+            let shown = reasons.iter().map(|(epoch, reason)| shown(*epoch, reason));
+            shown.collect::<Vec<_>>().join("; ")
+        }
+    };
+    match missing(&|_| Offset::ZERO) {
+        None if begins => Ok(Chosen::default()),
+        // Not for want of a snapshot, when there never was one.
+        Some((partition, bounds)) if begins && reasons.is_empty() => {
+            Err(events_missing(last, *partition, bounds))
+        }
+        _ => Err(RunError::SnapshotsUnusable { reasons: why, remedy: remedy(&reasons) }),
     }
-    Err(unusable(&reasons))
 }
 
 /// Leaves out of the older ones those that are spoilt, up to one that is not: should the newest be lost, it is
-/// the one to go by. Only lengths are looked at; all of it is read when it is needed.
+/// the one to go by. Only lengths are looked at; all of it is read when it is needed. Two are kept: of those
+/// before that nothing is expected.
 fn keep_one_more(store: &dyn SnapshotStore, manifests: &mut Vec<Manifest>) {
     let newest = manifests.pop();
-    while let Some(manifest) = manifests.last() {
-        let is_there = |object: &SnapshotObject| store.length(&object.name) == Ok(Some(object.bytes));
-        if manifest.objects.iter().all(is_there) {
-            break;
-        }
-        tracing::warn!(epoch = %manifest.epoch, "an older snapshot is spoilt, and not counted on any more");
-        manifests.pop();
+    let is_there = |object: &SnapshotObject| store.length(&object.name) == Ok(Some(object.bytes));
+    let is_whole = |manifest: &Manifest| manifest.objects.iter().all(is_there);
+    if let Some(spoilt) = manifests.last().filter(|manifest| !is_whole(manifest)) {
+        tracing::warn!(epoch = %spoilt.epoch, "an older snapshot is spoilt, and not counted on any more");
+        let whole = manifests.iter().rposition(is_whole);
+        manifests.truncate(whole.map_or(0, |at| at + 1));
     }
     manifests.extend(newest);
 }
 
-fn unusable(reasons: &[(Epoch, Unusable)]) -> RunError {
-    let shown = reasons.iter().map(|(epoch, reason)| shown(*epoch, reason)).collect::<Vec<_>>().join("; ");
+fn remedy(reasons: &[(Epoch, Unusable)]) -> Remedy {
     let is_any = |is: fn(&Unusable) -> bool| reasons.iter().any(|(_, reason)| is(reason));
-    let remedy = if is_any(|reason| matches!(reason, Unusable::Store(_))) {
+    if is_any(|reason| matches!(reason, Unusable::Store(_))) {
         Remedy::Again
     } else if is_any(|reason| matches!(reason, Unusable::Format { error: FormatError::Version { .. }, .. })) {
         Remedy::OtherVersion
     } else {
         Remedy::Restore
-    };
-    let none = "this run has no store of snapshots".to_owned();
-    RunError::SnapshotsUnusable { reasons: if reasons.is_empty() { none } else { shown }, remedy }
+    }
 }
 
 fn shown(epoch: Epoch, reason: &Unusable) -> String {

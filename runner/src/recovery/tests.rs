@@ -231,7 +231,7 @@ fn a_journal_that_contradicts_itself_is_refused() {
     for (journal, shown) in [
         (backwards, "epoch 9 follows epoch 10"),
         (frontier_back, "epoch 12 follows epoch 10"),
-        (no_origin, "its first binding, of epoch 12, has no origin"),
+        (no_origin, "none of its bindings has an origin"),
         (partition_gone, "epoch 10 has partition 0, and epoch 12, after it, has not"),
     ] {
         let error = start(journal, &JobSettings::default(), 0..20).expect_err("it cannot be");
@@ -392,4 +392,42 @@ fn a_snapshot_whose_events_are_gone_is_not_begun_with() {
     let store = Objects::default();
     let error = start_with(&store, with_snapshots(&store), 13..20).expect_err("events after it are gone");
     assert!(error.to_string().contains("events that it would be followed by are gone"), "{error}");
+}
+
+#[test]
+fn no_snapshot_is_begun_with_whose_followers_are_gone() {
+    let store = Objects::default();
+    let mut bindings = with_snapshots(&store);
+    bindings.extend([binding(18, 16, 500), binding(20, 17, 600)]);
+    bindings[5].snapshot = Some(snapshot(&store, &bindings[4]));
+    // The binding of epoch 16 still names the snapshot of 14, and then that of 10, whose followers are not all
+    // there.
+    for (named, first, begun) in [(14, 2, Some(14)), (10, 2, None), (14, 3, None)] {
+        bindings[3].snapshot = Some(snapshot(&store, &binding(named, 12, 300)));
+        store.0.lock().expect("no panic").remove("18.snapshot");
+        let started = start_with(&store, bindings[first..].to_vec(), 0..20);
+        let begins = started.as_ref().map(begins_with).map_err(RunError::is_gap);
+        let expected = begun.map(|epoch| (Some(epoch), vec![16, 18, 20])).ok_or(true);
+        assert_eq!(begins, expected, "{named}, {first}");
+    }
+}
+
+#[test]
+fn old_bindings_are_read_only_where_they_are_needed() {
+    let store = Objects::default();
+    let far = 1_000_000;
+    let mut bindings = with_snapshots(&store);
+    bindings.extend((0..3).map(|at| binding(far + at, 16 + at, 500)));
+    for at in [4, 5] {
+        bindings[at + 1].snapshot = Some(snapshot(&store, &bindings[at]));
+    }
+    let manifests = |store: &Objects| {
+        let recovery = start_with(store, bindings.clone(), 0..20).expect("it is whole");
+        (begins_with(&recovery).0, recovery.manifests.len())
+    };
+    assert_eq!(manifests(&store), (Some(far + 1), 2), "two are enough");
+    store.0.lock().expect("no panic").retain(|name, _| name == "14.snapshot");
+    assert_eq!(manifests(&store), (Some(14), 1), "both are spoilt");
+    store.0.lock().expect("no panic").clear();
+    assert_eq!(manifests(&store), (None, 0), "and all others");
 }

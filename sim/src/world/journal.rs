@@ -117,8 +117,8 @@ impl Journal for SimJournal {
         let mut state = self.world.lock();
         self.check(&state, &Commit::default())?;
         let fault = state.fault(Site::Prune, self.process);
-        let last = state.bindings.last().map_or(Epoch(0), |binding| binding.epoch);
-        let before = before.min(last);
+        let bound = state.bindings.iter().map(|binding| binding.epoch);
+        let before = bound.take_while(|bound| *bound <= before).last().unwrap_or(Epoch(0));
         let mut left =
             state.bindings.iter().map(|binding| binding.epoch).skip_while(|own| *own < state.pruned_before);
         let reached = left.nth(PRUNED_AT_ONCE).map_or(before, |kept| kept.min(before));

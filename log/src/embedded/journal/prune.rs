@@ -13,7 +13,8 @@ use crate::journal::CommitError;
 /// Bindings removed in one transaction, at most.
 const BINDINGS_AT_ONCE: usize = 2_000;
 
-/// Removes some of the bindings before `before`; says whether there may be more.
+/// Removes some of the bindings that whoever goes on after `before` does not need; says whether there may be
+/// more.
 pub(super) fn prune_some(
     connection: &mut Connection,
     path: &str,
@@ -30,7 +31,7 @@ pub(super) fn prune_some(
 
 fn remove(connection: &Connection, before: i64) -> Step<usize> {
     let sql = "SELECT max(epoch) FROM (
-                   SELECT epoch FROM bindings WHERE epoch < ?1 AND epoch < (SELECT max(epoch) FROM bindings)
+                   SELECT epoch FROM bindings WHERE epoch < (SELECT max(epoch) FROM bindings WHERE epoch <= ?1)
                    ORDER BY epoch LIMIT ?2)";
     let mut last = connection.prepare_cached(sql)?;
     let Some(last) = last.query_row((before, BINDINGS_AT_ONCE), |row| row.get::<_, Option<i64>>(0))? else {

@@ -1,5 +1,7 @@
 //! What is gone is refused, or gone on without where that was accepted.
 
+use tidegate_model::binding::Gap;
+
 use super::*;
 
 /// A start that accepts gaps.
@@ -18,6 +20,10 @@ fn at(offset: u64) -> BTreeMap<PartitionId, Offset> {
 fn jump(bound: u64, resumed: u64) -> BTreeMap<PartitionId, Gap> {
     let gap = Gap { bound: Offset(bound), resumed: Offset(resumed) };
     if bound == resumed { BTreeMap::new() } else { BTreeMap::from([(PartitionId(0), gap)]) }
+}
+
+fn gap_of(recovery: &Recovery) -> Option<BTreeMap<PartitionId, Gap>> {
+    recovery.accepted.as_ref().map(|accepted| accepted.gap.clone())
 }
 
 fn missing(recovery: &Recovery) -> u64 {
@@ -41,7 +47,7 @@ fn reading_goes_on_where_the_log_has_events() {
     ] {
         start(journal(), &JobSettings::default(), log.clone()).expect_err("something is gone");
         let recovery = go_on(journal(), log.clone());
-        assert_eq!((recovery.gap.clone(), missing(&recovery)), (Some(gap), lost), "{log:?}");
+        assert_eq!((gap_of(&recovery), missing(&recovery)), (Some(gap), lost), "{log:?}");
         let snapshot = recovery.snapshot.expect("a snapshot of nothing");
         assert_eq!((snapshot.ends(), snapshot.restored.epoch()), (at(goes_on), Epoch(12)));
         assert_eq!(snapshot.time.frontier.as_millis(), 200, "time goes on");
@@ -57,7 +63,7 @@ fn reading_goes_on_where_the_log_has_events() {
 #[test]
 fn what_is_whole_is_not_given_up() {
     let recovery = go_on(journal(), 0..20);
-    assert_eq!((recovery.gap, recovery.starts.len(), recovery.replay.len()), (None, 0, 2));
+    assert_eq!((gap_of(&recovery), recovery.starts.len(), recovery.replay.len()), (None, 0, 2));
 }
 
 #[test]
@@ -73,13 +79,13 @@ fn a_changed_job_is_refused_beside_a_gap() {
 fn later_starts_go_on_from_the_gap() {
     let first = go_on(journal(), 12..20);
     let mut bindings = journal();
-    let jumped =
-        Binding { snapshot: first.written, gap: first.gap, starts: first.starts, ..binding(13, 14, 250) };
+    let (gap, nothing) = first.accepted.map(|accepted| (accepted.gap, accepted.manifest)).unzip();
+    let jumped = Binding { snapshot: nothing, gap, starts: first.starts, ..binding(13, 14, 250) };
     bindings.extend([jumped, binding(14, 15, 260)]);
     let store = Objects::default();
     let later = start_with(&store, bindings.clone(), 12..20).expect("nothing is gone since");
     assert_eq!(begins_with(&later), (Some(12), vec![13, 14]));
-    assert_eq!((later.gap, later.written, later.replay_events), (None, None, 3));
+    assert_eq!((gap_of(&later), later.replay_events), (None, 3));
     // What came before the gap is never replayed, although the log seems to have it.
     bindings[2].snapshot = None;
     let error = start_with(&store, bindings, 0..20).expect_err("there is no way across the gap");
@@ -92,7 +98,7 @@ fn a_journal_that_is_gone_is_not_taken_for_a_new_deployment() {
         start(Vec::new(), &JobSettings::default(), 5..20).expect_err("events were removed by somebody");
     assert!(matches!(error, RunError::JournalMissing { .. }), "{error}");
     let recovery = go_on(Vec::new(), 5..20);
-    assert_eq!((recovery.gap.clone(), missing(&recovery)), (Some(jump(0, 5)), 5));
+    assert_eq!((gap_of(&recovery), missing(&recovery)), (Some(jump(0, 5)), 5));
     assert_eq!(recovery.snapshot.expect("a snapshot of nothing").ends(), at(5));
     assert!(recovery.origin.is_some());
     let start = JobStart { epoch: recovery.next, after: append_time(5).plus_ms(60_000) };
