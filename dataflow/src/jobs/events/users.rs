@@ -31,34 +31,52 @@ impl UserSet {
     }
 
     pub(super) fn insert(&mut self, hash: u64) {
-        if hash == 0 {
-            self.zero = true;
+        self.insert_all(std::iter::once(hash));
+    }
+
+    /// Says how many taken slots were passed in all, which is what it costs.
+    fn insert_all(&mut self, hashes: impl Iterator<Item = u64>) -> usize {
+        // At once: another set's hashes come in the order of their slots, and would crowd in a smaller vector.
+        self.reserve(hashes.size_hint().0);
+        let mut passed = 0;
+        for hash in hashes {
+            if hash == 0 {
+                self.zero = true;
+            } else {
+                self.reserve(1);
+                passed += self.put(hash);
+            }
+        }
+        passed
+    }
+
+    /// Makes room for so many more.
+    fn reserve(&mut self, additional: usize) {
+        let (before, needed) = (self.slots.len(), self.taken + additional);
+        if 5 * needed <= 4 * before {
             return;
         }
-        if 5 * (self.taken + 1) > 4 * self.slots.len() {
-            self.grow();
-        }
-        self.put(hash);
-    }
-
-    fn grow(&mut self) {
-        let length = self.slots.len() + self.slots.len() / 2 + 4;
+        let length = (before + before / 2 + 4).max((5 * needed).div_ceil(4));
         let before = std::mem::replace(&mut self.slots, vec![0; length]);
         self.taken = 0;
-        before.into_iter().filter(|hash| *hash != 0).for_each(|hash| self.put(hash));
+        for hash in before.into_iter().filter(|hash| *hash != 0) {
+            self.put(hash);
+        }
     }
 
-    /// There is a free slot.
-    fn put(&mut self, hash: u64) {
-        let mut at = home(hash, self.slots.len());
+    /// There is a free slot. Says how many taken ones were passed.
+    fn put(&mut self, hash: u64) -> usize {
+        let (mut at, mut passed) = (home(hash, self.slots.len()), 0);
         while self.slots[at] != 0 {
             if self.slots[at] == hash {
-                return;
+                return passed;
             }
+            passed += 1;
             at = if at + 1 == self.slots.len() { 0 } else { at + 1 };
         }
         self.slots[at] = hash;
         self.taken += 1;
+        passed
     }
 }
 
@@ -70,7 +88,7 @@ fn home(hash: u64, slots: usize) -> usize {
 
 impl Extend<u64> for UserSet {
     fn extend<T: IntoIterator<Item = u64>>(&mut self, hashes: T) {
-        hashes.into_iter().for_each(|hash| self.insert(hash));
+        self.insert_all(hashes.into_iter());
     }
 }
 
@@ -119,5 +137,20 @@ mod tests {
         };
         let all = set.slots.iter().enumerate().map(from_home).sum::<usize>();
         assert!(all < 8 * set.len(), "on average {} slots from home", all / set.len());
+    }
+
+    #[test]
+    fn what_comes_in_the_order_of_another_set_does_not_crowd() {
+        let mut whole = UserSet::default();
+        whole.extend((1..50_000_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        // As in a snapshot: by key group, and each in the order of the slots.
+        let groups = (0..4).map(|group| whole.iter().filter(|hash| hash % 4 == group).collect::<Vec<_>>());
+        let mut set = UserSet::default();
+        for group in groups {
+            let (count, passed) = (group.len(), set.insert_all(group.into_iter()));
+            assert!(passed < 8 * count, "{} taken slots for each", passed / count);
+        }
+        assert_eq!(set.iter().collect::<BTreeSet<_>>(), whole.iter().collect());
+        assert!(set.slots.len() * 8 <= 15 * set.len() + 64, "{} for {}", set.slots.len(), set.len());
     }
 }

@@ -69,3 +69,6 @@ impl Timers {
         due
     }
 }
+
+#[cfg(test)]
+mod tests;
