@@ -4,6 +4,7 @@
 //! writes them ([`gather`]); [`explain`] is a function from [`facts::Facts`] to an [`explanation::Explanation`]; [`print`] shows
 //! one to people. What cannot be told any more, because it was pruned or removed, is said and not guessed.
 
+mod begun;
 mod bound;
 pub(crate) mod explanation;
 mod facts;

@@ -201,3 +201,42 @@ fn corrections_drops_and_open_windows_are_explained_beside_the_service() {
     let ended = service.terminate();
     assert_eq!(ended.status.code(), Some(0), "{}{}", ended.out, ended.err);
 }
+
+#[test]
+fn what_a_job_gave_up_when_it_began_anew_is_said_never_to_come() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let start = |window: &str, accept: &[&str]| {
+        let mut command = up(dir.path(), "data");
+        command.args(SHORT).args(["--set", &format!("jobs.event_window={window}")]);
+        Service::start(command.args(accept))
+    };
+    let now = now_ms();
+    let send = |service: &Service| {
+        let event = Event { kind: "click", ..Event::page_view("a", now) };
+        assert_eq!(service.client("ingest").post(TRACK, &event.line()).expect("it answers").status, 202);
+    };
+    let service = start("12h", &[]);
+    send(&service);
+    wait_for("the record to count", || {
+        let asked = ["--job", "event_metrics", "--window", &now.to_string()];
+        let ran = explain(dir.path(), &[&asked[..], &["--format", "json"]].concat());
+        let found: Option<Value> = serde_json::from_str(&ran.out).ok();
+        found.filter(|found| found["rows"][0]["records"] == 1)
+    });
+    assert_eq!(service.terminate().status.code(), Some(0));
+
+    let service = start("24h", &["--accept-changed-jobs"]);
+    send(&service);
+    let found = wait_for("the other one to be in an epoch", || {
+        let found = explained(dir.path(), "event_metrics", now, "click");
+        found["rows"][0]["left_out"][1]["epoch"].is_u64().then_some(found)
+    });
+    let row = &found["rows"][0];
+    assert_eq!((&row["state"], &row["records"]), (&"never".into(), &0.into()), "{found:#}");
+    let reasons = ["given up: the job began anew in epoch ", "filtered: the job began anew in epoch "];
+    for (left_out, reason) in row["left_out"].as_array().expect("a list").iter().zip(reasons) {
+        assert!(left_out["reason"].as_str().is_some_and(|text| text.starts_with(reason)), "{found:#}");
+    }
+    assert_eq!((&found["waiting"], found["begun"]["epoch"].is_u64()), (&Value::Null, true), "{found:#}");
+    assert_eq!(service.terminate().status.code(), Some(0));
+}

@@ -1,6 +1,7 @@
 //! What an explanation says. Its JSON form is what `--format json` prints.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 use tidegate_model::{Epoch, EventTime, Offset, Op, PartitionId};
@@ -19,6 +20,8 @@ pub(crate) struct Explanation {
     /// What was asked for; `null` for every key.
     pub(crate) key: Option<String>,
     pub(crate) as_of: AsOf,
+    /// When the job began anew; `null` when that was before everything that is told here.
+    pub(crate) begun: Option<Begun>,
     /// The rows that there are, or will be; none when nothing fell into the window.
     pub(crate) rows: Vec<RowStory>,
     /// Where time stands; `null` when everything that was asked for is final.
@@ -45,6 +48,25 @@ pub(crate) struct AsOf {
     pub(crate) frontier: Option<EventTime>,
 }
 
+/// How a job began anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Begun {
+    /// The first epoch that it takes part in.
+    pub(crate) epoch: Epoch,
+    /// What begins after this is its business.
+    pub(crate) after: EventTime,
+    /// What that is, in words.
+    #[serde(skip)]
+    pub(crate) of: &'static str,
+}
+
+impl fmt::Display for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { epoch, after, of } = self;
+        write!(f, "the job began anew in epoch {epoch}, with {of} after {after}")
+    }
+}
+
 /// How a row stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -59,6 +81,8 @@ pub(crate) enum State {
     Retracted,
     /// Events made it, but neither the log nor the metric store has it any more.
     Removed,
+    /// It does not come: the job began anew before it was final.
+    Never,
     /// No event counts: those that there are were left out.
     Nothing,
 }
@@ -72,6 +96,7 @@ impl State {
             Self::Corrected => "corrected",
             Self::Retracted => "retracted",
             Self::Removed => "removed",
+            Self::Never => "never",
             Self::Nothing => "nothing",
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use tidegate_dataflow::settings::TimeSettings;
-use tidegate_model::{Epoch, EventTime, Offset, Op, PartitionId};
+use tidegate_model::{Epoch, EventTime, JobStart, Offset, Op, PartitionId};
 
 use super::bound::Bindings;
 use super::subject::{Rules, Subject};
@@ -69,6 +69,8 @@ pub(crate) struct Nearest {
 pub(crate) struct Facts {
     pub(crate) question: Question,
     pub(crate) rules: Rules,
+    /// When the job began, or began anew.
+    pub(crate) start: JobStart,
     pub(crate) time: TimeSettings,
     /// The machine's clock.
     pub(crate) clock: EventTime,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tidegate_log::RowRef;
 use tidegate_log::embedded::{EventsView, JournalView, OpenError};
 use tidegate_log::journal::JournalError;
-use tidegate_model::{Binding, DeviceCategory, Epoch, EventTime, Offset, PartitionId};
+use tidegate_model::{Binding, DeviceCategory, Epoch, EventTime, JobStart, Offset, PartitionId};
 use tidegate_sinks::METRICS_FILE;
 use tidegate_sinks::query::Cell;
 
@@ -58,6 +58,7 @@ pub(crate) fn facts(
         return Err(CommandError::new(Exit::Failure, text));
     };
     let rules = rules(&question, &newest)?;
+    let start = newest.starts.get(question.subject.job()).copied().unwrap_or(JobStart::ORIGIN);
     let store = config.data_dir.join(METRICS_FILE);
     let mut gathered = Gathered { question: &question, rules: &rules, config, store, untold: Vec::new() };
     let stored = gathered.stored()?;
@@ -88,6 +89,7 @@ pub(crate) fn facts(
     Ok(Facts {
         question,
         rules,
+        start,
         time,
         clock,
         bindings,

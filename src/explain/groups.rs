@@ -81,7 +81,7 @@ fn sessions(facts: &Facts) -> Vec<Group<'_>> {
         stretches.extend(stored.clone().filter_map(|stored| stretch(&stored.row, &facts.rules)));
         let instant = facts.question.instant;
         let gap_ms = facts.rules.gap_ms;
-        for (start, end) in chains(stretches, gap_ms) {
+        for (start, end) in chains(stretches, gap_ms, facts.start.after) {
             if instant < start || end.plus_ms(gap_ms) <= instant {
                 continue;
             }
@@ -109,13 +109,15 @@ fn stretch(row: &Columns, rules: &Rules) -> Option<Stretch> {
     Some((instant("start_time")?, rules.last_event(instant("end_time")?)))
 }
 
-/// Joins what is at most the gap apart.
-fn chains(mut stretches: Vec<Stretch>, gap_ms: i64) -> Vec<Stretch> {
+/// Joins what is at most the gap apart; but nothing after the job began with what was before.
+fn chains(mut stretches: Vec<Stretch>, gap_ms: i64, after: EventTime) -> Vec<Stretch> {
     stretches.sort_unstable();
     let mut chains: Vec<Stretch> = Vec::new();
     for (start, end) in stretches {
         match chains.last_mut() {
-            Some(open) if start <= open.1.plus_ms(gap_ms) => open.1 = open.1.max(end),
+            Some(open) if start <= open.1.plus_ms(gap_ms) && (open.0 > after || start <= after) => {
+                open.1 = open.1.max(end);
+            }
             _ => chains.push((start, end)),
         }
     }

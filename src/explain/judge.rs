@@ -6,6 +6,7 @@ use tidegate_dataflow::control::Statement;
 use tidegate_dataflow::survey::{Holder, standings};
 use tidegate_model::{Epoch, EventTime, Offset, Op, PartitionId};
 
+use super::begun;
 use super::bound::Place;
 use super::explanation::{
     AsOf, Contribution, Explanation, LeftOut, NearestSpans, Offsets, RowStory, SaidRow, Share, Span,
@@ -24,25 +25,36 @@ pub(crate) fn explain(facts: &Facts) -> Explanation {
     let newest = &facts.bindings.newest;
     let frontier = known(newest.close_to);
     let subject = facts.question.subject;
+    let groups = groups(facts);
+    let mut rows: Vec<RowStory> = groups.iter().map(|group| story(facts, group)).collect();
+    let window = facts.rules.window_of(facts.question.instant);
+    let asked = window.map_or(facts.question.instant, |window| window.start);
+    let starts = groups.iter().map(|group| group.span.start).chain([asked]);
+    let begun = starts.min().and_then(|start| begun::before(facts, start));
     let mut untold = facts.untold.clone();
     if facts.bindings.reaches_pruned()
         && let Some(first) = facts.bindings.pruned_before
     {
+        let given_up = match begun {
+            Some(begun) if begun.epoch <= first => {
+                ", nor whether what has no row was given up when the job began anew"
+            }
+            _ => "",
+        };
         untold.push(format!(
             "bindings before epoch {first} were pruned: which epochs the records before it came in, and since when \
-             they count, cannot be told"
+             they count, cannot be told{given_up}"
         ));
     }
-    let mut rows: Vec<RowStory> = groups(facts).iter().map(|group| story(facts, group)).collect();
-    let window = facts.rules.window_of(facts.question.instant);
-    if rows.is_empty() && subject == Subject::SessionWindows && frontier < window.map(|window| window.end) {
+    let may_come = rows.is_empty() && begun.is_none();
+    if may_come && subject == Subject::SessionWindows && frontier < window.map(|window| window.end) {
         untold
             .push("which sessions are open and may yet end in this window is not in the journal".to_owned());
     }
     rows.sort_by(|a, b| (&a.key, a.span.start).cmp(&(&b.key, b.span.start)));
     let open = rows.iter().filter(|row| row.state == State::Open).map(|row| row.final_at).min();
     // Nothing is there yet, but something may still come.
-    let empty = window.map(|window| facts.rules.final_at(window.end)).filter(|_| rows.is_empty());
+    let empty = window.map(|window| facts.rules.final_at(window.end)).filter(|_| may_come);
     let must_reach = open.or(empty).filter(|final_at| newest.close_to < *final_at);
     let nothing = rows.iter().all(|row| row.state == State::Nothing);
     Explanation {
@@ -52,6 +64,7 @@ pub(crate) fn explain(facts: &Facts) -> Explanation {
         window: window.map(|window| Span { start: window.start, end: window.end }),
         key: facts.question.key.clone(),
         as_of: AsOf { epoch: newest.epoch, clock: newest.now, frontier },
+        begun,
         waiting: must_reach.map(|must_reach| waiting(facts, must_reach)),
         nearest: nothing.then_some(NearestSpans { before: facts.nearest.before, after: facts.nearest.after }),
         rows,
@@ -70,7 +83,8 @@ enum Verdict {
     LeftOut(LeftOut),
 }
 
-fn verdict(facts: &Facts, at: At, record: &Record, final_end: Option<EventTime>) -> Verdict {
+/// `never` says that no row of the group comes.
+fn verdict(facts: &Facts, group: &Group<'_>, never: bool, at: At, record: &Record) -> Verdict {
     let (partition, offset) = at;
     let left_out = |reason: &str, epoch| {
         let (reason, time) = (reason.to_owned(), record.time);
@@ -82,25 +96,33 @@ fn verdict(facts: &Facts, at: At, record: &Record, final_end: Option<EventTime>)
     let place = facts.bindings.place(partition, offset);
     // The rules say it as well, should the journal and the store have forgotten it.
     let tolerated = |append_time: EventTime| record.time <= append_time.plus_ms(facts.rules.tolerance_ms);
-    let Place::Epoch(index) = place else { return Verdict::Counts(place) };
-    let epoch = facts.bindings.range[index].epoch;
-    if record.append_time.is_some_and(|append_time| !tolerated(append_time)) {
-        return left_out("future", Some(epoch));
+    let epoch = match place {
+        Place::Epoch(index) => Some(facts.bindings.range[index].epoch),
+        Place::Pruned | Place::Unbound => None,
+    };
+    if epoch.is_some() && record.append_time.is_some_and(|append_time| !tolerated(append_time)) {
+        return left_out("future", epoch);
     }
-    let expires = final_end.map(|end| facts.rules.settled_at(end));
-    if expires.is_some_and(|expires| expires <= facts.bindings.frontier_before(index)) {
-        return left_out("expired", Some(epoch));
+    if let Some(reason) = begun::left_out(facts, group, never, place) {
+        return left_out(&reason, epoch);
+    }
+    let expires = facts.rules.windows.map(|_| facts.rules.settled_at(group.span.end));
+    if let Place::Epoch(index) = place
+        && expires.is_some_and(|expires| expires <= facts.bindings.frontier_before(index))
+    {
+        return left_out("expired", epoch);
     }
     Verdict::Counts(place)
 }
 
 fn story(facts: &Facts, group: &Group<'_>) -> RowStory {
     let is_window = facts.rules.windows.is_some();
+    let never = begun::never_comes(facts, group);
     let (mut counted, mut unbound, mut left_out) = (BTreeMap::new(), Shares::default(), Vec::new());
     let (mut records, mut pruned) = (0, Shares::default());
     let mut last = None;
     for (at, record) in &group.records {
-        match verdict(facts, *at, record, is_window.then_some(group.span.end)) {
+        match verdict(facts, group, never, *at, record) {
             Verdict::LeftOut(record) => left_out.push(record),
             Verdict::Counts(place) => {
                 last = last.max(Some(record.time));
@@ -123,7 +145,8 @@ fn story(facts: &Facts, group: &Group<'_>) -> RowStory {
     };
     let final_at = facts.rules.final_at(end);
     let epochs = match facts.question.subject {
-        Subject::SessionWindows => closings(facts, &group.sessions, final_at),
+        Subject::SessionWindows if never => Vec::new(),
+        Subject::SessionWindows => closings(facts, group, final_at),
         _ => contributions(facts, pruned, counted, final_at),
     };
     let columns = |row: &Columns| values(facts.question.subject, row);
@@ -146,7 +169,8 @@ fn story(facts: &Facts, group: &Group<'_>) -> RowStory {
         unbound: unbound.finish(),
         left_out,
     };
-    story.state = state(group, &story, has_input, facts.bindings.newest.close_to);
+    story.state =
+        if never { State::Never } else { state(group, &story, has_input, facts.bindings.newest.close_to) };
     story
 }
 
@@ -217,9 +241,10 @@ fn contributions(
 }
 
 /// What the epochs brought to a window over sessions: rows of sessions that end in it.
-fn closings(facts: &Facts, sessions: &[&Said], final_at: EventTime) -> Vec<Contribution> {
+fn closings(facts: &Facts, group: &Group<'_>, final_at: EventTime) -> Vec<Contribution> {
+    let begun = begun::before(facts, group.span.start);
     let mut epochs: BTreeMap<Epoch, Vec<SaidRow>> = BTreeMap::new();
-    for said in sessions {
+    for said in group.sessions.iter().filter(|said| begun.is_none_or(|begun| said.epoch < begun.epoch)) {
         epochs.entry(said.epoch).or_default().push(said_row(said, Clone::clone));
     }
     let final_epoch = facts.bindings.reached(final_at);

@@ -28,6 +28,13 @@ fn write(text: &mut String, explanation: &Explanation) -> fmt::Result {
     }
     let frontier = as_of.frontier.map_or("has not moved yet".to_owned(), |frontier| format!("is {frontier}"));
     writeln!(text, "as of epoch {}, whose frontier {frontier}", as_of.epoch)?;
+    if let Some(begun) = &explanation.begun {
+        writeln!(
+            text,
+            "{begun}: of earlier ones, what was open then was given up, what came since is filtered, and rows that \
+             there are may follow other settings"
+        )?;
+    }
     for row in &explanation.rows {
         writeln!(text)?;
         write_row(text, row, window.is_none())?;
@@ -67,7 +74,7 @@ fn write_row(text: &mut String, row: &RowStory, is_session: bool) -> fmt::Result
     list(text, "said", &said)?;
     match (row.state, row.final_epoch) {
         (State::Open, _) => writeln!(text, "  final      when the frontier comes to {}", row.final_at)?,
-        (State::Nothing, _) => {}
+        (State::Nothing | State::Never, _) => {}
         (_, Some(epoch)) => {
             writeln!(text, "  final      when the frontier came to {}, in epoch {epoch}", row.final_at)?;
         }
@@ -96,6 +103,7 @@ fn meaning(state: State) -> String {
         State::Corrected => "said, and said anew",
         State::Retracted => "said, and taken back",
         State::Removed => "its row is kept nowhere any more",
+        State::Never => "its row does not come, because the job began anew before it was final",
         State::Nothing => "no row, because no event counts",
     };
     format!("{}, {more}", state.as_str())
