@@ -240,3 +240,53 @@ fn what_a_job_gave_up_when_it_began_anew_is_said_never_to_come() {
     assert_eq!((&found["waiting"], found["begun"]["epoch"].is_u64()), (&Value::Null, true), "{found:#}");
     assert_eq!(service.terminate().status.code(), Some(0));
 }
+
+#[test]
+fn what_a_gap_gave_up_is_said_and_not_taken_for_what_came_after_it() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let start = |accept: &[&str]| {
+        let mut command = up(dir.path(), "data");
+        Service::start(command.args(SHORT).args(["--set", "jobs.event_window=12h"]).args(accept))
+    };
+    let (now, old) = (now_ms(), now_ms() - 48 * 3_600_000);
+    let send = |service: &Service, time: i64| {
+        let event = Event { kind: "click", ..Event::page_view("a", time) };
+        assert_eq!(service.client("ingest").post(TRACK, &event.line()).expect("it answers").status, 202);
+    };
+    let found = |instant: i64| {
+        let asked = ["--job", "event_metrics", "--format", "json", "--window", &instant.to_string()];
+        serde_json::from_str::<Value>(&explain(dir.path(), &asked).out).unwrap_or_default()
+    };
+    let left_out = |begun: bool| {
+        wait_for("the record to be left out", || {
+            let found = found(old);
+            let is_read = found["rows"][0]["left_out"][0]["epoch"].is_u64();
+            (is_read && found["begun"].is_object() == begun).then_some(found)
+        })
+    };
+    let service = start(&[]);
+    send(&service, now);
+    wait_for("the frontier to move", || found(now)["as_of"]["frontier"].is_string().then_some(()));
+    send(&service, old);
+    let before = left_out(false);
+    assert_eq!(before["rows"][0]["left_out"][0]["reason"], "expired", "{before:#}");
+    service.kill();
+
+    for partition in fs::read_dir(dir.path().join("data/events")).expect("it is there") {
+        for file in fs::read_dir(partition.expect("it is listed").path()).expect("it is a folder") {
+            fs::remove_file(file.expect("it is listed").path()).expect("it is removed");
+        }
+    }
+    let service = start(&["--accept-gap"]);
+    send(&service, now);
+    send(&service, old);
+    let after = left_out(true);
+    let [before, record] = [&before, &after].map(|found| &found["rows"][0]["left_out"][0]);
+    assert_eq!(record["offset"], before["offset"], "{after:#}");
+    let filtered =
+        record["reason"].as_str().is_some_and(|reason| reason.starts_with("filtered: the job began"));
+    assert!(filtered && after["untold"].to_string().contains("was given up (--accept-gap)"), "{after:#}");
+    let open = found(now);
+    assert_eq!((&open["rows"][0]["state"], &open["waiting"]), (&"never".into(), &Value::Null), "{open:#}");
+    assert_eq!(service.terminate().status.code(), Some(0));
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use tidegate_model::binding::Gap;
 use tidegate_model::{Binding, Epoch, EventTime, Offset, PartitionId, PartitionState};
 
 /// What a binding says of time and offsets.
@@ -28,6 +29,29 @@ impl From<Binding> for Bound {
     }
 }
 
+/// What a binding goes on from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Follows {
+    /// From nothing: it is the first of the deployment.
+    Nothing,
+    /// From the binding before it.
+    Binding,
+    /// From where reading went on without what was gone. What came before is no longer told, because the
+    /// log may use its offsets again.
+    Gap(BTreeMap<PartitionId, Gap>),
+}
+
+impl Follows {
+    /// What `binding` goes on from.
+    pub(crate) fn of(binding: &Binding) -> Self {
+        match &binding.gap {
+            Some(gap) => Self::Gap(gap.clone()),
+            None if binding.origin.is_some() => Self::Nothing,
+            None => Self::Binding,
+        }
+    }
+}
+
 /// Where a record belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -44,7 +68,13 @@ pub(crate) enum Place {
 pub(crate) struct Bindings {
     /// The epoch of the oldest binding kept, if there were others before it.
     pub(crate) pruned_before: Option<Epoch>,
-    /// The binding before those of `range`.
+    /// The epoch of the newest binding that follows a gap, if what was asked for reaches back before it.
+    pub(crate) gap: Option<Epoch>,
+    /// The first epoch, be it before a gap, that may have said something of what was asked for.
+    pub(crate) first: Option<Epoch>,
+    /// The epoch of the oldest binding kept, or of the newest that follows a gap.
+    oldest: Epoch,
+    /// The binding before those of `range`; after a gap with the offsets where reading went on.
     before: Option<Bound>,
     pub(crate) range: Vec<Bound>,
     /// Whether `range` goes on to where nothing changes any more.
@@ -97,7 +127,12 @@ impl Bindings {
     /// The first epoch whose frontier came to `time`; `None` where none did, or its binding is pruned.
     pub(crate) fn reached(&self, time: EventTime) -> Option<Epoch> {
         let index = self.range.partition_point(|bound| bound.close_to < time);
-        let is_known = index > 0 || self.before.is_some() || self.pruned_before.is_none();
+        // Before a gap the frontier may have been there already.
+        let is_first = || match &self.before {
+            Some(before) => before.close_to < time,
+            None => self.pruned_before.is_none(),
+        };
+        let is_known = index > 0 || is_first();
         self.range.get(index).filter(|_| is_known).map(|bound| bound.epoch)
     }
 
@@ -105,6 +140,13 @@ impl Bindings {
     pub(crate) fn of(&self, epoch: Epoch) -> Option<&Bound> {
         let index = self.range.binary_search_by_key(&epoch, |bound| bound.epoch).ok()?;
         self.range.get(index)
+    }
+
+    /// The first epoch whose dropped records may lie at the offsets that are told of: none from before a gap,
+    /// and every one while nothing says when the oldest records came. That is not the first of `range`, because
+    /// a record from the future was dropped long before its time came.
+    pub(crate) fn dropped_from(&self) -> Epoch {
+        if self.reaches_pruned() { Epoch(0) } else { self.oldest }
     }
 
     /// Whether what is asked for reaches back before the oldest binding kept.
@@ -119,12 +161,15 @@ pub(crate) struct Picker {
     from: EventTime,
     settled_at: EventTime,
     pruned_before: Option<Epoch>,
+    gap: Option<Epoch>,
+    first: Option<Epoch>,
+    oldest: Epoch,
     before: Option<Bound>,
     range: Vec<Bound>,
     is_settled: bool,
     newest: Option<Bound>,
     moved_at: (Epoch, EventTime),
-    has_moved: bool,
+    moved_earlier: bool,
 }
 
 impl Picker {
@@ -135,54 +180,85 @@ impl Picker {
             from,
             settled_at,
             pruned_before: None,
+            gap: None,
+            first: None,
+            oldest: Epoch(0),
             before: None,
             range: Vec::new(),
             is_settled: false,
             newest: None,
             moved_at: (Epoch(0), EventTime::MIN),
-            has_moved: false,
+            moved_earlier: false,
         }
     }
 
-    /// Takes the next binding. `begins` says that it is the first of the deployment.
-    pub(crate) fn add(&mut self, bound: Bound, begins: bool) {
-        match &self.newest {
-            None => {
-                self.pruned_before = (!begins).then_some(bound.epoch);
-                self.moved_at = (bound.epoch, bound.now);
-            }
-            Some(newest) if newest.close_to != bound.close_to => {
-                self.moved_at = (bound.epoch, bound.now);
-                self.has_moved = true;
-            }
-            Some(_) => {}
+    /// Takes the next binding.
+    pub(crate) fn add(&mut self, bound: Bound, follows: &Follows) {
+        if self.newest.is_none() {
+            self.pruned_before = (*follows == Follows::Binding).then_some(bound.epoch);
+            self.oldest = bound.epoch;
+            self.moved_at = (bound.epoch, bound.now);
+            self.moved_earlier = *follows != Follows::Nothing;
+        }
+        if let Follows::Gap(gap) = follows {
+            self.begin_anew(gap, &bound);
+        }
+        if self.newest.as_ref().is_some_and(|newest| newest.close_to != bound.close_to) {
+            self.moved_at = (bound.epoch, bound.now);
+            self.moved_earlier = false;
         }
         let newest = self.newest.replace(bound.clone());
         if self.is_settled {
             return;
         }
-        let reaches = |state: &PartitionState| state.largest >= self.from;
         if self.range.is_empty() {
-            if bound.close_to < self.from && !bound.partitions.values().any(reaches) {
+            if !self.is_reached_by(&bound) {
                 self.before = Some(bound);
                 return;
             }
             self.before = newest;
         }
         self.is_settled = bound.close_to >= self.settled_at;
+        self.first.get_or_insert(bound.epoch);
         self.range.push(bound);
+    }
+
+    /// Forgets what was picked, because `bound` follows a gap.
+    fn begin_anew(&mut self, gap: &BTreeMap<PartitionId, Gap>, bound: &Bound) {
+        // Where no binding from before it is kept, the frontier that it went on from is not known: at most its own.
+        let unknown = || Bound { partitions: BTreeMap::new(), ..bound.clone() };
+        let is_unknown = self.newest.is_none();
+        let mut before = self.newest.take().unwrap_or_else(unknown);
+        self.gap = (is_unknown || self.is_reached_by(&before)).then_some(bound.epoch);
+        for (partition, gap) in gap {
+            let unread = PartitionState { end: Offset::ZERO, largest: EventTime::MIN, active_at: before.now };
+            before.partitions.entry(*partition).or_insert(unread).end = gap.resumed;
+        }
+        self.newest = Some(before);
+        self.oldest = bound.epoch;
+        self.pruned_before = None;
+        self.range.clear();
+        self.is_settled = false;
+    }
+
+    /// Whether a record at or after `from` may be of the epoch of `bound`, or of one before.
+    fn is_reached_by(&self, bound: &Bound) -> bool {
+        bound.close_to >= self.from || bound.partitions.values().any(|state| state.largest >= self.from)
     }
 
     /// What was picked; `None` when there was no binding.
     pub(crate) fn finish(self) -> Option<Bindings> {
         Some(Bindings {
             pruned_before: self.pruned_before,
+            gap: self.gap,
+            first: self.first,
+            oldest: self.oldest,
             before: self.before,
             range: self.range,
             is_settled: self.is_settled,
             newest: self.newest?,
             moved_at: self.moved_at,
-            moved_earlier: !self.has_moved && self.pruned_before.is_some(),
+            moved_earlier: self.moved_earlier,
             from: self.from,
         })
     }
@@ -206,7 +282,8 @@ mod tests {
         let mut picker = Picker::new(EventTime::from_millis(from), EventTime::from_millis(settled_at));
         let bindings = [(1, 0, 2, 5), (2, 10, 5, 20), (3, 30, 8, 40), (4, 40, 9, 50), (5, 40, 12, 50)];
         for (index, binding) in bindings.into_iter().enumerate() {
-            picker.add(bound(binding), begins && index == 0);
+            let follows = if begins && index == 0 { Follows::Nothing } else { Follows::Binding };
+            picker.add(bound(binding), &follows);
         }
         picker.finish().expect("there are bindings")
     }

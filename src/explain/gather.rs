@@ -12,7 +12,7 @@ use tidegate_model::{Binding, DeviceCategory, Epoch, EventTime, JobStart, Offset
 use tidegate_sinks::METRICS_FILE;
 use tidegate_sinks::query::Cell;
 
-use super::bound::{Bindings, Picker};
+use super::bound::{Bindings, Follows, Picker};
 use super::facts::{At, Columns, DroppedRecord, Facts, Nearest, Question, Record, Said, Stored};
 use super::groups::text;
 use super::record::Reader;
@@ -65,15 +65,15 @@ pub(crate) fn facts(
     let (from, settled_at) = gathered.interval(&stored);
     let mut picker = Picker::new(from, settled_at);
     let pick = &mut |binding: Binding| {
-        let begins = binding.origin.is_some();
-        picker.add(binding.into(), begins);
+        let follows = Follows::of(&binding);
+        picker.add(binding.into(), &follows);
     };
     journal.read_bindings(pick).map_err(journal_error)?;
     let bindings = picker.finish().expect("there is a newest one");
-    let epochs = bindings.range.first().map_or(newest.epoch.next(), |first| first.epoch)..=Epoch(u64::MAX);
+    let epochs = bindings.first.unwrap_or(newest.epoch.next())..=Epoch(u64::MAX);
 
     let mut records = BTreeMap::new();
-    let dropped = gathered.dropped(journal, &mut records)?;
+    let dropped = gathered.dropped(journal, bindings.dropped_from(), &mut records)?;
     let mut nearest = Nearest::default();
     let ends = gathered.events(&bindings, &mut records, &mut nearest)?;
     let said = gathered.said(journal, question.subject, epochs.clone())?;
@@ -243,10 +243,11 @@ impl Gathered<'_> {
         has_key && within
     }
 
-    /// The records that the job dropped; those that are asked for go to `records`.
+    /// The records that the job dropped in epochs from `from` on; those that are asked for go to `records`.
     fn dropped(
         &mut self,
         journal: &JournalView,
+        from: Epoch,
         records: &mut BTreeMap<At, Record>,
     ) -> Result<BTreeMap<At, DroppedRecord>, CommandError> {
         let mut dropped = BTreeMap::new();
@@ -263,10 +264,12 @@ impl Gathered<'_> {
         };
         let topic = &self.config.topic_dropped_events;
         let removed = journal.removed_until(topic).map_err(journal_error)?;
-        if removed.is_some() {
+        if removed.is_some_and(|until| until >= from) {
+            let version = Cell::Integer(i64::try_from(from.0).unwrap_or(i64::MAX));
             let sql = "SELECT partition, \"offset\", reason, record, version FROM dropped_events \
-                       WHERE job IN (?1, '*')";
-            let found = ask(&self.store, self.question.subject, sql, &[Cell::Text(job)]).map_err(failure)?;
+                       WHERE job IN (?1, '*') AND version >= ?2";
+            let found =
+                ask(&self.store, self.question.subject, sql, &[Cell::Text(job), version]).map_err(failure)?;
             for row in found.unwrap_or_default() {
                 let number = |column: &str| row.get(column).and_then(serde_json::Value::as_u64);
                 let partition = number("partition").and_then(|partition| u32::try_from(partition).ok());
@@ -288,7 +291,7 @@ impl Gathered<'_> {
                 add(at, row.epoch, reason, row.value);
             }
         };
-        journal.read_rows(topic, Epoch(0)..=Epoch(u64::MAX), &mut visit).map_err(journal_error)?;
+        journal.read_rows(topic, from..=Epoch(u64::MAX), &mut visit).map_err(journal_error)?;
         Ok(dropped)
     }
 

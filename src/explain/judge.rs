@@ -46,6 +46,12 @@ pub(crate) fn explain(facts: &Facts) -> Explanation {
              they count, cannot be told{given_up}"
         ));
     }
+    if let Some(epoch) = facts.bindings.gap.filter(|_| begun.is_some()) {
+        untold.push(format!(
+            "what came before epoch {epoch} was given up (--accept-gap): its events, and the epochs that they came in, \
+             are not told"
+        ));
+    }
     let may_come = rows.is_empty() && begun.is_none();
     if may_come && subject == Subject::SessionWindows && frontier < window.map(|window| window.end) {
         untold

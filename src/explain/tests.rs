@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use tidegate_dataflow::job::definitions;
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
+use tidegate_model::binding::Gap;
 use tidegate_model::{Epoch, EventTime, JobStart, Offset, Op, PartitionId, PartitionState};
 
-use super::bound::{Bindings, Bound, Picker};
+use super::bound::{Bindings, Bound, Follows, Picker};
 use super::explain;
 use super::explanation::{Explanation, RowStory, State};
 use super::facts::{Columns, DroppedRecord, Facts, Nearest, Question, Record, Said, Stored};
@@ -112,7 +113,8 @@ impl Story {
 fn picked(bindings: &[(u64, i64, u64, u64)], begins: bool) -> Bindings {
     let mut picker = Picker::new(at(0), at(150));
     for (index, binding) in bindings.iter().enumerate() {
-        picker.add(bound(*binding), begins && index == 0);
+        let follows = if begins && index == 0 { Follows::Nothing } else { Follows::Binding };
+        picker.add(bound(*binding), &follows);
     }
     picker.finish().expect("there are bindings")
 }
@@ -206,7 +208,10 @@ fn the_rules_say_what_is_left_out_where_nobody_remembers() {
     let mut story = Story::of(Subject::Events, &[(1, 150, 0, 0)], true).record((P, 0), 10, "click");
     story.facts.bindings = {
         let mut picker = Picker::new(at(0), at(400));
-        [(1, 150, 0, 0), (2, 160, 1, 0)].map(bound).into_iter().for_each(|bound| picker.add(bound, true));
+        [(1, 150, 0, 0), (2, 160, 1, 0)]
+            .map(bound)
+            .into_iter()
+            .for_each(|bound| picker.add(bound, &Follows::Nothing));
         picker.finish().expect("there are bindings")
     };
     let row = story.row();
@@ -410,6 +415,46 @@ fn what_came_before_a_job_began_anew_or_since_for_then_does_not_count() {
     // Where there is nothing, nothing is waited for either.
     let nothing = Story::of(Subject::Events, &BINDINGS[..2], true).begun(1, 0).explained();
     assert_eq!((nothing.rows.len(), nothing.waiting, nothing.begun.is_some()), (0, None, true));
+}
+
+/// Before epoch 3 the log was cut off, at offset 1 of P; of Q nothing is gone.
+fn cut_off(bindings: &[(u64, i64, u64, u64)], from: i64) -> Bindings {
+    let mut picker = Picker::new(at(from), at(from + 150));
+    for binding in bindings {
+        let gap = [(P, Gap { bound: Offset(3), resumed: Offset(1) })].into();
+        let follows = if binding.0 == 3 { Follows::Gap(gap) } else { Follows::Nothing };
+        picker.add(bound(*binding), &follows);
+    }
+    picker.finish().expect("there are bindings")
+}
+
+#[test]
+fn what_came_before_a_gap_is_given_up_and_its_offsets_begin_anew() {
+    let open = [(1, 0, 0, 0), (2, 50, 3, 1), (3, 60, 2, 2), (4, 110, 4, 3)];
+    let found = cut_off(&open, 0);
+    assert_eq!((found.gap, found.dropped_from(), found.first), (Some(Epoch(3)), Epoch(3), Some(Epoch(1))));
+    assert_eq!((found.moved_at.0, found.reaches_pruned()), (Epoch(4), false));
+    assert_eq!([P, Q].map(|partition| found.offsets(partition).start), [Offset(1), Offset(1)]);
+    assert_eq!(cut_off(&open, 100).gap, None, "a window that begins later has nothing to do with it");
+
+    let story = |bindings: &[(u64, i64, u64, u64)]| {
+        let mut story = Story::events().begun(3, 0);
+        story.facts.bindings = cut_off(bindings, 0);
+        story
+    };
+    let row = story(&open).record((P, 1), 10, "click").record((Q, 2), 20, "click").row();
+    let told: Vec<_> = row.left_out.iter().map(|record| (record.offset.0, record.epoch)).collect();
+    assert_eq!((row.state, told), (State::Never, vec![(1, Some(Epoch(3))), (2, Some(Epoch(4)))]));
+
+    // What was final before it stays, and is not said to have come with it.
+    let closed = [(1, 0, 0, 0), (2, 100, 3, 1), (3, 110, 2, 2)];
+    let told = story(&closed).said(2, Op::Final, clicks(1)).explained();
+    let row = &told.rows[0];
+    assert_eq!((row.state, row.records, row.final_epoch), (State::Final, 0, None));
+    assert!(told.untold[0].contains("before epoch 3 was given up (--accept-gap)"), "{:?}", told.untold);
+    // Where nothing is left from before it, nobody knows what was final.
+    assert_eq!(story(&closed[2..]).said(2, Op::Final, clicks(1)).row().final_epoch, None);
+    assert_eq!(cut_off(&closed[2..], 0).gap, Some(Epoch(3)));
 }
 
 #[test]
