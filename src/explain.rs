@@ -6,6 +6,7 @@
 
 mod begun;
 mod bound;
+mod dropped;
 pub(crate) mod explanation;
 mod facts;
 pub(crate) mod gather;

@@ -84,7 +84,8 @@ pub(crate) struct Bindings {
     pub(crate) moved_at: (Epoch, EventTime),
     /// Whether the oldest binding kept has the same frontier, so that it may have stood there for longer.
     pub(crate) moved_earlier: bool,
-    from: EventTime,
+    /// Nothing that happened before is looked for.
+    pub(crate) from: EventTime,
 }
 
 impl Bindings {

@@ -13,10 +13,11 @@ use tidegate_sinks::METRICS_FILE;
 use tidegate_sinks::query::Cell;
 
 use super::bound::{Bindings, Follows, Picker};
-use super::facts::{At, Columns, DroppedRecord, Facts, Nearest, Question, Record, Said, Stored};
+use super::dropped::Sieve;
+use super::facts::{At, Columns, Facts, Nearest, Question, Record, Said, Stored};
 use super::groups::text;
 use super::record::Reader;
-use super::store::ask;
+use super::store::{ask, show};
 use super::subject::{Rules, Subject};
 use crate::assembly::topic_of;
 use crate::config::{Config, show_span};
@@ -72,8 +73,7 @@ pub(crate) fn facts(
     let bindings = picker.finish().expect("there is a newest one");
     let epochs = bindings.first.unwrap_or(newest.epoch.next())..=Epoch(u64::MAX);
 
-    let mut records = BTreeMap::new();
-    let dropped = gathered.dropped(journal, bindings.dropped_from(), &mut records)?;
+    let Sieve { dropped, mut records, .. } = gathered.dropped(journal, &bindings)?;
     let mut nearest = Nearest::default();
     let ends = gathered.events(&bindings, &mut records, &mut nearest)?;
     let said = gathered.said(journal, question.subject, epochs.clone())?;
@@ -153,12 +153,6 @@ impl Gathered<'_> {
         // A record that touches a closed session may open another one, which belongs to the same chain.
         let settled_at = self.rules.settled_at(self.rules.last_event(last));
         (from, settled_at.plus_ms(2 * self.rules.gap_ms))
-    }
-
-    /// Whether a record at `time` may belong to what is asked for.
-    fn is_near(&self, time: EventTime) -> bool {
-        let window = self.rules.window_of(self.question.instant);
-        window.is_none_or(|window| window.start <= time && time < window.end)
     }
 
     /// The rows of the metric store.
@@ -243,41 +237,33 @@ impl Gathered<'_> {
         has_key && within
     }
 
-    /// The records that the job dropped in epochs from `from` on; those that are asked for go to `records`.
-    fn dropped(
-        &mut self,
+    /// The records that the job dropped and that may be asked for.
+    fn dropped<'b>(
+        &'b self,
         journal: &JournalView,
-        from: Epoch,
-        records: &mut BTreeMap<At, Record>,
-    ) -> Result<BTreeMap<At, DroppedRecord>, CommandError> {
-        let mut dropped = BTreeMap::new();
-        let job = self.question.subject.job();
+        bindings: &'b Bindings,
+    ) -> Result<Sieve<'b>, CommandError> {
+        let mut sieve = Sieve::new(self.question, self.rules, bindings);
+        let (job, from) = (self.question.subject.job(), bindings.dropped_from());
         if self.question.subject == Subject::SessionWindows {
-            return Ok(dropped);
+            return Ok(sieve);
         }
-        let mut reader = Reader::new(self.question, self.rules);
-        let mut add = |at: At, epoch: Epoch, reason: &str, value: &[u8]| {
-            if let Some(record) = reader.read(value, None).filter(|record| self.is_near(record.time)) {
-                records.insert(at, record);
-            }
-            dropped.insert(at, DroppedRecord { epoch, reason: reason.to_owned() });
-        };
         let topic = &self.config.topic_dropped_events;
         let removed = journal.removed_until(topic).map_err(journal_error)?;
         if removed.is_some_and(|until| until >= from) {
             let version = Cell::Integer(i64::try_from(from.0).unwrap_or(i64::MAX));
             let sql = "SELECT partition, \"offset\", reason, record, version FROM dropped_events \
                        WHERE job IN (?1, '*') AND version >= ?2";
-            let found =
-                ask(&self.store, self.question.subject, sql, &[Cell::Text(job), version]).map_err(failure)?;
-            for row in found.unwrap_or_default() {
+            let mut visit = |row: Columns| {
                 let number = |column: &str| row.get(column).and_then(serde_json::Value::as_u64);
                 let partition = number("partition").and_then(|partition| u32::try_from(partition).ok());
                 let at = partition.map(PartitionId).zip(number("offset").map(Offset));
                 if let Some((at, version)) = at.zip(number("version")) {
-                    add(at, Epoch(version), text(&row, "reason"), text(&row, "record").as_bytes());
+                    sieve.add(at, Epoch(version), text(&row, "reason"), text(&row, "record").as_bytes());
                 }
-            }
+            };
+            let parameters = [Cell::Text(job), version];
+            show(&self.store, self.question.subject, sql, &parameters, &mut visit).map_err(failure)?;
         }
         let mut visit = |row: RowRef<'_>| {
             let header = |name: &str| {
@@ -288,11 +274,11 @@ impl Gathered<'_> {
             if let (Some(at), Some(reason)) = (partition.zip(offset), header("reason"))
                 && header("job").is_some_and(|by| by == job || by == "*")
             {
-                add(at, row.epoch, reason, row.value);
+                sieve.add(at, row.epoch, reason, row.value);
             }
         };
         journal.read_rows(topic, from..=Epoch(u64::MAX), &mut visit).map_err(journal_error)?;
-        Ok(dropped)
+        Ok(sieve)
     }
 
     /// Reads the events that may be asked for. Returns where the log of each partition ends, as far as it was
@@ -323,7 +309,7 @@ impl Gathered<'_> {
             let offsets = offsets.start.max(oldest)..offsets.end.max(oldest);
             let end = view.read(partition, offsets, bound_end, &mut |found| {
                 let Some(record) = reader.read(found.value, Some(found.append_time)) else { return };
-                if self.is_near(record.time) {
+                if self.rules.is_near(self.question.instant, record.time) {
                     records.insert((partition, found.offset), record);
                 } else if let Some(windows) = self.rules.windows {
                     let start = windows.window_of(record.time).start;

@@ -22,14 +22,14 @@ impl<'a> Reader<'a> {
         Self { question, rules, decoder: FastDecoder::new(fields) }
     }
 
-    /// The record, if it is the job's business and has the key that is asked for, whatever its time. `None`
-    /// also where its time is that of its append, which is not known.
+    /// The record, if it is the job's business and has the key that is asked for, whatever its time. Where that
+    /// is the time of its append, and this is not known, it is `MIN`.
     pub(crate) fn read(&mut self, value: &[u8], append_time: Option<EventTime>) -> Option<Record> {
         let event = self.decoder.decode(value, append_time.unwrap_or(EventTime::MIN)).ok()?;
         let key = key_of(self.question, self.rules, &event)?;
         let time = match self.rules.event_time {
             EventClock::Timestamp => event.timestamp,
-            EventClock::Append => append_time?,
+            EventClock::Append => append_time.unwrap_or(EventTime::MIN),
         };
         Some(Record { time, append_time, key })
     }

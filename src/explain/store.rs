@@ -18,21 +18,33 @@ pub(crate) fn ask(
     sql: &str,
     parameters: &[Cell<'_>],
 ) -> Result<Option<Vec<Columns>>, QueryError> {
-    let mut found = Found { subject, names: Vec::new(), rows: Vec::new() };
-    match query(path, sql, parameters, &mut found) {
-        Ok(_) => Ok(Some(found.rows)),
-        Err(QueryError::Missing { .. }) => Ok(None),
+    let mut rows = Vec::new();
+    let is_there = show(path, subject, sql, parameters, &mut |row| rows.push(row))?;
+    Ok(is_there.then_some(rows))
+}
+
+/// Shows the rows of the answer one by one, where there may be many. Says whether there is a metric store.
+pub(crate) fn show(
+    path: &Path,
+    subject: Subject,
+    sql: &str,
+    parameters: &[Cell<'_>],
+    visit: &mut dyn FnMut(Columns),
+) -> Result<bool, QueryError> {
+    match query(path, sql, parameters, &mut Shown { subject, names: Vec::new(), visit }) {
+        Ok(_) => Ok(true),
+        Err(QueryError::Missing { .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-struct Found {
+struct Shown<'a> {
     subject: Subject,
     names: Vec<String>,
-    rows: Vec<Columns>,
+    visit: &'a mut dyn FnMut(Columns),
 }
 
-impl RowVisitor for Found {
+impl RowVisitor for Shown<'_> {
     fn columns(&mut self, names: &[&str]) -> io::Result<()> {
         self.names = names.iter().map(|name| (*name).to_owned()).collect();
         Ok(())
@@ -41,7 +53,7 @@ impl RowVisitor for Found {
     fn row(&mut self, cells: &[Cell<'_>]) -> io::Result<()> {
         let columns = self.names.iter().zip(cells);
         let subject = self.subject;
-        self.rows.push(columns.map(|(name, cell)| (name.clone(), value(subject, name, *cell))).collect());
+        (self.visit)(columns.map(|(name, cell)| (name.clone(), value(subject, name, *cell))).collect());
         Ok(())
     }
 }

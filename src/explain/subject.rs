@@ -145,6 +145,11 @@ impl Rules {
         self.windows.map(|windows| windows.window_of(instant))
     }
 
+    /// Whether an event at `time` may count in what the instant falls into.
+    pub(crate) fn is_near(&self, instant: EventTime, time: EventTime) -> bool {
+        self.window_of(instant).is_none_or(|window| window.start <= time && time < window.end)
+    }
+
     /// The frontier at which a window's row is final, or that of a session whose last event was at `end`.
     pub(crate) fn final_at(&self, end: EventTime) -> EventTime {
         match (self.windows, self.session_end) {
