@@ -9,7 +9,7 @@ mod report;
 
 use std::path::Path;
 
-use tidegate_log::embedded::{EventsView, JournalView, ViewReader};
+use tidegate_log::embedded::{EventsView, JournalView};
 use tidegate_runner::again::{Again, compute_again};
 
 pub(crate) use self::plan::Question;
@@ -26,21 +26,17 @@ pub(crate) fn replay(
     let failure = |error: &dyn std::fmt::Display| CommandError::new(Exit::Failure, error.to_string());
     journal.hold().map_err(|error| failure(&error))?;
     let dir = Path::new(&config.data_dir);
-    // A view for each worker.
-    let views = (0..config.worker_threads()).map(|_| EventsView::open(dir)).collect::<Result<Vec<_>, _>>();
-    let views = views.map_err(|error| failure(&error))?;
-    let plan = plan::plan(question, config, journal, &views[0])?;
+    let view = EventsView::open(dir).map_err(|error| failure(&error))?;
+    let plan = plan::plan(question, config, journal, &view)?;
     let mut comparing = compare::Comparing::new(&plan, config, journal);
-    let views = std::cell::RefCell::new(views);
     let ends = plan.epochs.last().map(tidegate_runner::recovery::ReplayEpoch::ends).unwrap_or_default();
     let again = Again {
         jobs: plan.jobs.clone(),
         hash_key: plan.hash_key,
         starts: plan.starts.clone(),
-        workers: config.worker_threads(),
         snapshot: plan.snapshot.clone(),
         epochs: plan.epochs.clone(),
-        open_reader: || ViewReader::new(views.borrow_mut().pop().expect("one for each worker"), ends.clone()),
+        readers: view.readers(&ends, config.worker_threads()).map_err(|error| failure(&error))?,
     };
     compute_again(again, |result| comparing.epoch(result)).map_err(|error| failure(&error))?;
     comparing.finish(&plan, config.worker_threads())

@@ -37,7 +37,7 @@ pub use self::options::Options;
 pub use self::queue::{EmbeddedAppender, Receipt};
 pub use self::reader::EmbeddedReader;
 pub use self::retain::{Needed, NeededRows, RetainError, Retained};
-pub use self::view::{EventsView, ViewReader};
+pub use self::view::EventsView;
 pub use self::watch::{Fill, Group, GroupObserver, LogWatch};
 pub use self::writer::Clock;
 

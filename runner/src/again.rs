@@ -35,33 +35,31 @@ const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 const PARK_MAX: Duration = Duration::from_millis(10);
 
 /// What is computed once more.
-pub struct Again<F> {
+pub struct Again<R> {
     /// What the rows are made by.
     pub jobs: JobSettings,
     /// The deployment's hash key.
     pub hash_key: HashKey,
     /// The jobs that began, or began anew, after the deployment did.
     pub starts: BTreeMap<String, JobStart>,
-    /// The number of workers.
-    pub workers: usize,
     /// Where it starts; the beginning of the deployment without one.
     pub snapshot: Option<FromSnapshot>,
     /// The epochs that follow.
     pub epochs: ReplayEpochs,
-    /// Opens a reader of the log for a worker.
-    pub open_reader: F,
+    /// A reader of the log for each worker.
+    pub readers: Vec<R>,
 }
 
 /// Computes the epochs, and shows each with its rows as soon as it is complete, in order.
 ///
 /// # Errors
 /// When the log cannot be read. What was shown before is right.
-pub fn compute_again<R, F>(again: Again<F>, mut show: impl FnMut(&EpochResult)) -> Result<(), RunError>
-where
-    R: EventReader + 'static,
-    F: Fn() -> R,
-{
-    let Again { jobs, hash_key, starts, workers, snapshot, epochs, open_reader } = again;
+pub fn compute_again<R: EventReader + 'static>(
+    again: Again<R>,
+    mut show: impl FnMut(&EpochResult),
+) -> Result<(), RunError> {
+    let Again { jobs, hash_key, starts, snapshot, epochs, readers } = again;
+    let workers = readers.len();
     let Some(next) = epochs.iter().next() else { return Ok(()) };
     let time = snapshot.as_ref().map(|snapshot| snapshot.time.clone()).unwrap_or_default();
     let config = GraphConfig {
@@ -79,10 +77,11 @@ where
     let (completed, results) = sync_channel(UNDER_WAY_MAX);
     let mut driver = Some(Driver { first: Some((config.first, time)), epochs, under_way: 0, completed });
     let failure = Arc::new(Failure::default());
-    let parts: Vec<_> = (0..workers)
-        .map(|_| {
+    let parts: Vec<_> = readers
+        .into_iter()
+        .map(|reader| {
             let (config, failure) = (config.clone(), Arc::clone(&failure));
-            Some(Part { config, failure, reader: open_reader(), driver: driver.take() })
+            Some(Part { config, failure, reader, driver: driver.take() })
         })
         .collect();
     let parts = Mutex::new(parts);

@@ -31,6 +31,10 @@ struct Cursor {
     next: u64,
     /// The offset at which the scanner's next frame begins.
     next_frame: u64,
+    /// The frame that the records left of the current one are of: its first offset and its position.
+    frame: (u64, u64),
+    /// That with which the last read began. Whoever took in less than was shown comes back to what follows it.
+    began: (u64, u64),
     /// The records of the current frame that were not shown yet: a range of the scanner's buffer.
     rest: Range<usize>,
     append_time: EventTime,
@@ -64,15 +68,26 @@ impl Cursor {
             reason: error.to_string(),
         })?;
         let scanner = Scanner::new(file, place.path.clone(), buffer);
-        let segment = place.segment;
-        Ok(Self { segment, scanner, next, next_frame: segment, rest: 0..0, append_time: EventTime::MIN })
+        let (segment, frame) = (place.segment, place.frame);
+        Ok(Self {
+            segment,
+            scanner,
+            next,
+            next_frame: frame.0,
+            frame,
+            began: frame,
+            rest: 0..0,
+            append_time: EventTime::MIN,
+        })
     }
 
     /// Goes to the record with offset `next`, in the same segment.
     fn jump(&mut self, partition: &Partition, place: &Place, next: u64) -> Result<(), ReadError> {
         self.rest = 0..0;
-        (self.next_frame, self.next) = (place.frame.0, next);
-        self.scanner.seek(place.frame.1);
+        let known = [place.frame, self.began, self.frame];
+        let nearest = known.into_iter().filter(|(base, _)| *base <= next).max().unwrap_or(place.frame);
+        (self.next_frame, self.next) = (nearest.0, next);
+        self.scanner.seek(nearest.1);
         let mut found = Vec::new();
         loop {
             let position = self.scanner.position();
@@ -93,6 +108,7 @@ impl Cursor {
 
     /// Reads the frame that holds the next record.
     fn load(&mut self, place: &Place) -> Result<(), ReadError> {
+        self.frame = (self.next_frame, self.scanner.position());
         let frame = self
             .scanner
             .frame(self.next_frame, place.limit)
@@ -171,6 +187,11 @@ impl EventReader for EmbeddedReader {
             };
             if cursor.next != next {
                 cursor.jump(known, &place, next)?;
+            }
+            if cursor.rest.is_empty() {
+                cursor.began = (cursor.next_frame, cursor.scanner.position());
+            } else {
+                cursor.began = cursor.frame;
             }
             while next < place.offsets.end && (bytes < max_bytes || next == from.0) {
                 if cursor.rest.is_empty() {

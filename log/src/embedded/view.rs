@@ -4,21 +4,20 @@
 //! says up to which offset records are certain, which the bindings of the journal tell. What follows may be
 //! half written: reading it ends at the first byte that is no intact frame, and that is no error.
 
-mod reader;
-
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tidegate_model::{EventTime, Offset, PartitionId};
-
-pub use self::reader::ViewReader;
 
 use super::directory::read_format;
 use super::error::OpenError;
 use super::files::{Disk, Files};
 use super::frame::split_record;
+use super::partition::{self, Partition, SegmentInfo, Shared};
+use super::reader::EmbeddedReader;
 use super::segment::{
     HeaderFault, SEGMENT_VERSION, ScanError, Scanner, base_of_name, check_header, segment_name,
 };
@@ -67,6 +66,52 @@ impl EventsView {
         Offset(segments.and_then(|segments| segments.bases.first().copied()).unwrap_or(0))
     }
 
+    /// So many readers, for workers that go through the log: of the records of each partition up to the end
+    /// that `ends` has for it, which must be there. What is removed meanwhile cannot be read.
+    ///
+    /// # Errors
+    /// When the storage fails, or the header of a segment is damaged.
+    pub fn readers(
+        &self,
+        ends: &BTreeMap<PartitionId, Offset>,
+        count: usize,
+    ) -> Result<Vec<EmbeddedReader>, ReadError> {
+        let shared = Arc::new(self.shared(ends, Arc::new(self.disk.clone()))?);
+        Ok((0..count).map(|_| EmbeddedReader::new(Arc::clone(&shared))).collect())
+    }
+
+    /// What readers share that open files of `files`.
+    fn shared(
+        &self,
+        ends: &BTreeMap<PartitionId, Offset>,
+        files: Arc<dyn Files>,
+    ) -> Result<Shared, ReadError> {
+        let mut partitions = Vec::with_capacity(self.partitions.len());
+        for (id, found) in &self.partitions {
+            let end = ends.get(id).map_or(0, |end| end.0);
+            let mut list = Vec::with_capacity(found.bases.len());
+            for base in found.bases.iter().copied().filter(|base| *base < end) {
+                let path = found.dir.join(segment_name(base));
+                let shown = path.display().to_string();
+                match self.segment(*id, base, &path) {
+                    Ok(Ok(Some((_, len)))) => list.push(SegmentInfo::new(base, path, len, None)),
+                    Ok(Ok(None)) => {
+                        let reason = "its header is cut short".to_owned();
+                        return Err(ReadError::Damaged { path: shown, at: 0, reason });
+                    }
+                    Ok(Err((at, reason))) => return Err(ReadError::Damaged { path: shown, at, reason }),
+                    // The oldest one was just removed.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && list.is_empty() => {}
+                    Err(error) => {
+                        return Err(ReadError::Storage { path: shown, reason: error.to_string() });
+                    }
+                }
+            }
+            partitions.push(Partition::new(*id, found.dir.clone(), partition::Segments { list, end }));
+        }
+        Ok(Shared::new(files, partitions))
+    }
+
     /// Shows the records of `partition` at `offsets`, in order. Those before `certain` must be there; those
     /// from there on are shown as far as they are. Returns the offset after the last one.
     ///
@@ -89,11 +134,10 @@ impl EventsView {
                 break;
             }
             let path = segments.dir.join(segment_name(segments.bases[index]));
-            let (end, bytes_max) = (offsets.end.0, usize::MAX);
-            let mut reading = Reading { next, end, bytes_max, visit: &mut *visit };
+            let mut reading = Reading { next, end: offsets.end.0, visit: &mut *visit };
             let fault = match self.segment(partition, segments.bases[index], &path) {
                 Ok(Ok(Some((mut scanner, len)))) => {
-                    reading.segment(&mut scanner, &mut segments.bases[index].clone(), len).err()
+                    reading.segment(&mut scanner, segments.bases[index], len).err()
                 }
                 // It was just being created.
                 Ok(Ok(None)) => None,
@@ -172,31 +216,24 @@ struct Reading<'a> {
     /// The offset of the next record to show.
     next: u64,
     end: u64,
-    /// It ends when so many bytes of values were shown.
-    bytes_max: usize,
     visit: &'a mut dyn FnMut(RecordRef<'_>),
 }
 
 impl Reading<'_> {
-    /// Shows what is asked for of the frames from the scanner's on, the first of which begins at `frame_base`.
-    /// The scanner stays at a frame of which something is left.
-    fn segment(&mut self, scanner: &mut Scanner, frame_base: &mut u64, len: u64) -> Result<(), Fault> {
-        while self.next < self.end && self.bytes_max > 0 {
+    fn segment(&mut self, scanner: &mut Scanner, base: u64, len: u64) -> Result<(), Fault> {
+        let mut frame_base = base;
+        while self.next < self.end {
             let position = scanner.position();
-            let Some(header) = scanner.skip(*frame_base, len)? else { return Ok(()) };
+            let Some(header) = scanner.skip(frame_base, len)? else { return Ok(()) };
             if header.end() > self.next {
                 scanner.seek(position);
-                let (_, body) = scanner.frame(*frame_base, len)?.expect("its header was just read");
+                let (_, body) = scanner.frame(frame_base, len)?.expect("its header was just read");
                 let append_time = EventTime::from_millis(header.append_time_ms);
-                self.frame(&scanner.bytes()[body], *frame_base..header.end(), append_time).ok_or_else(
+                self.frame(&scanner.bytes()[body], frame_base..header.end(), append_time).ok_or_else(
                     || Fault::Damage(position, "the records of the frame do not fill it".to_owned()),
                 )?;
-                if self.next < header.end() {
-                    scanner.seek(position);
-                    return Ok(());
-                }
             }
-            *frame_base = header.end();
+            frame_base = header.end();
         }
         Ok(())
     }
@@ -206,8 +243,7 @@ impl Reading<'_> {
         for offset in offsets {
             let (value, rest) = split_record(body)?;
             body = rest;
-            if offset == self.next && offset < self.end && self.bytes_max > 0 {
-                self.bytes_max = self.bytes_max.saturating_sub(value.len());
+            if offset == self.next && offset < self.end {
                 (self.visit)(RecordRef { offset: Offset(offset), append_time, value });
                 self.next += 1;
             }

@@ -1,15 +1,19 @@
 //! Reading beside the writer: what is certain is there, what is half written is no error.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 use tidegate_model::{Offset, PartitionId};
 
-use super::{EventsView, ViewReader};
+use super::EventsView;
 use crate::conformance::{block_on, event};
-use crate::embedded::{EmbeddedLog, Options};
+use crate::embedded::files::{Disk, Files, StoredFile};
+use crate::embedded::{EmbeddedLog, EmbeddedReader, Options};
 use crate::event::{EventAppender as _, EventReader as _, ReadError};
 
 const PARTITION: PartitionId = PartitionId(0);
@@ -91,35 +95,143 @@ fn what_retention_removed_is_out_of_range() {
     assert_eq!(read(&view, start..10, 10).expect("it can be read").1, 10);
 }
 
+/// Everything from `from` on, in many small reads.
+fn walked(dir: &Path, end: u64, from: u64) -> Result<String, ReadError> {
+    let view = EventsView::open(dir).expect("it opens");
+    let ends = BTreeMap::from([(PARTITION, Offset(end))]);
+    let mut reader = view.readers(&ends, 1)?.pop().expect("one");
+    let (mut values, mut next) = (String::new(), Offset(from));
+    while next < reader.bounds(PARTITION)?.end {
+        next = reader.read(PARTITION, next, 1, &mut |record| {
+            values.push_str(String::from_utf8_lossy(record.value).trim_end());
+        })?;
+    }
+    Ok(values)
+}
+
+#[test]
+fn readers_go_through_the_log_beside_the_writer() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let log = written(dir.path());
+    assert_eq!(walked(dir.path(), 10, 0).expect("it can be read"), "0123456789");
+    assert_eq!(walked(dir.path(), 7, 3).expect("it can be read"), "3456");
+    let error = walked(dir.path(), 11, 0).expect_err("ten are not eleven");
+    assert!(matches!(error, ReadError::Damaged { .. }), "{error}");
+    drop(log);
+    fs::remove_file(&segments(dir.path())[0]).expect("it goes");
+    let error = walked(dir.path(), 10, 0).expect_err("the first record is gone");
+    assert!(matches!(error, ReadError::OutOfRange { asked: Offset(0), .. }), "{error}");
+}
+
 #[test]
 fn a_directory_without_a_log_has_no_partition() {
     let dir = TempDir::new().expect("a temporary directory");
     assert_eq!(EventsView::open(dir.path()).expect("it opens").partitions().count(), 0);
 }
 
-#[test]
-fn a_reader_shows_each_record_once_however_little_it_reads() {
-    let dir = TempDir::new().expect("a temporary directory");
-    drop(written(dir.path()));
-    for max_bytes in [0, 1, 2_000, 4_000, 100_000] {
-        for from in 0..=10 {
-            let view = EventsView::open(dir.path()).expect("it opens");
-            let mut reader = ViewReader::new(view, [(PARTITION, Offset(10))].into());
-            assert_eq!(reader.bounds(PARTITION).expect("it is there"), Offset(0)..Offset(10));
-            let (mut text, mut next) = (String::new(), Offset(from));
-            while next < Offset(10) {
-                let mut visit = |record: crate::RecordRef<'_>| {
-                    text.push_str(String::from_utf8_lossy(record.value).trim_end());
-                };
-                let after = reader.read(PARTITION, next, max_bytes, &mut visit).expect("it can be read");
-                assert!(next < after && after <= Offset(10), "at least one record");
-                next = after;
-            }
-            assert_eq!(text, "0123456789"[usize::try_from(from).expect("small")..], "{max_bytes} {from}");
-        }
+/// A disk that counts the bytes read.
+#[derive(Debug)]
+struct Counting {
+    disk: Disk,
+    bytes: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct CountingFile {
+    file: Box<dyn StoredFile>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Files for Counting {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn StoredFile>> {
+        Ok(Box::new(CountingFile { file: self.disk.open(path)?, bytes: Arc::clone(&self.bytes) }))
     }
+
+    fn create_dir(&self, _: &Path) -> io::Result<()> {
+        unreachable!("a reader only opens")
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<String>> {
+        unreachable!("a reader only opens")
+    }
+
+    fn create(&self, _: &Path) -> io::Result<Box<dyn StoredFile>> {
+        unreachable!("a reader only opens")
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        unreachable!("a reader only opens")
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        unreachable!("a reader only opens")
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        unreachable!("a reader only opens")
+    }
+}
+
+impl StoredFile for CountingFile {
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, at)?;
+        self.bytes.fetch_add(read, Ordering::Relaxed);
+        Ok(read)
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        unreachable!("a reader only reads")
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        unreachable!("a reader only reads")
+    }
+
+    fn truncate(&self, _: u64) -> io::Result<()> {
+        unreachable!("a reader only reads")
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+}
+
+/// Whoever follows bindings takes in what is of an epoch, and is shown more than that.
+#[test]
+fn a_segment_in_many_small_steps_is_scanned_about_once() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let log =
+        EmbeddedLog::open(dir.path(), Options { partitions: 1, ..Options::default() }).expect("it opens");
+    for batch in 0..400 {
+        let value = |no| event(0, &format!("{:5}{}", batch * 10 + no, " ".repeat(200)));
+        block_on(log.appender().append((0..10).map(value).collect())).expect("it is appended");
+    }
+    drop(log);
+    let size: u64 = segments(dir.path()).iter().map(|path| fs::metadata(path).expect("a file").len()).sum();
     let view = EventsView::open(dir.path()).expect("it opens");
-    let mut reader = ViewReader::new(view, [(PARTITION, Offset(11))].into());
-    let missing = reader.read(PARTITION, Offset(10), 9, &mut |_| {}).expect_err("ten are not eleven");
-    assert!(matches!(missing, ReadError::OutOfRange { asked: Offset(10), .. }), "{missing}");
+    for (step, taken) in [(1, 512), (3, 3 * 512), (7, 7 * 512), (25, 25 * 512), (10, 1)] {
+        let bytes = Arc::new(AtomicUsize::new(0));
+        let files = Counting { disk: Disk::read_only(), bytes: Arc::clone(&bytes) };
+        let shared = view.shared(&BTreeMap::from([(PARTITION, Offset(4_000))]), Arc::new(files));
+        let mut reader = EmbeddedReader::new(Arc::new(shared.expect("it is whole")));
+        let mut next = 0;
+        while next < 4_000 {
+            let until = (next + step).min(4_000);
+            let mut values = Vec::new();
+            let visit = &mut |record: crate::RecordRef<'_>| {
+                if record.offset < Offset(until) {
+                    let text = String::from_utf8_lossy(record.value);
+                    values.push(text.trim().parse::<u64>().expect("a number"));
+                }
+            };
+            reader.read(PARTITION, Offset(next), taken, visit).expect("it can be read");
+            let after = next + u64::try_from(values.len()).expect("small");
+            assert_eq!(values, (next..after).collect::<Vec<_>>());
+            assert!(after > next, "at least one record");
+            next = after;
+        }
+        let read = bytes.load(Ordering::Relaxed) as u64;
+        // What the buffer held is read again when a read begins in it and ends behind it.
+        assert!(read < 4 * size, "{read} bytes of {size} in steps of {step}");
+    }
 }
