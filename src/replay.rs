@@ -24,7 +24,8 @@ pub(crate) fn replay(
     journal: &JournalView,
 ) -> Result<Report, CommandError> {
     let failure = |error: &dyn std::fmt::Display| CommandError::new(Exit::Failure, error.to_string());
-    journal.hold().map_err(|error| failure(&error))?;
+    // Before the list of segments: whatever is bound at that moment was written by then.
+    let _moment = journal.hold().map_err(|error| failure(&error))?;
     let dir = Path::new(&config.data_dir);
     let view = EventsView::open(dir).map_err(|error| failure(&error))?;
     let plan = plan::plan(question, config, journal, &view)?;

@@ -31,7 +31,8 @@ use crate::journal::JournalError;
 
 pub use self::error::OpenError;
 pub use self::journal::{
-    EmbeddedJournal, EmbeddedRowReader, ImportBegun, ImportError, ImportState, JournalView,
+    EmbeddedJournal, EmbeddedRowReader, ImportBegun, ImportError, ImportState, JournalView, Moment, Piece,
+    RowPieces,
 };
 pub use self::options::Options;
 pub use self::queue::{EmbeddedAppender, Receipt};

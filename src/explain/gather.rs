@@ -52,7 +52,7 @@ pub(crate) fn facts(
     journal: &JournalView,
     clock: EventTime,
 ) -> Result<Facts, CommandError> {
-    journal.hold().map_err(journal_error)?;
+    let _moment = journal.hold().map_err(journal_error)?;
     let Some(newest) = journal.last_binding().map_err(journal_error)? else {
         let dir = config.data_dir.display();
         let text = format!("no event was committed yet in {dir}: there is no row, and nothing to explain");

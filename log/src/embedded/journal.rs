@@ -43,7 +43,7 @@ mod view;
 pub use imports::{ImportBegun, ImportError, ImportState};
 pub use rows::EmbeddedRowReader;
 pub use schema::JOURNAL_VERSION;
-pub use view::JournalView;
+pub use view::{JournalView, Moment, Piece, RowPieces};
 
 /// The name of the file in the data directory.
 pub(super) const FILE: &str = "journal.db";

@@ -1,10 +1,14 @@
 //! Looking at a journal without writing it, also while another process does.
 
+mod pieces;
+
 use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 use tidegate_model::{Binding, Epoch, Offset};
+
+pub use self::pieces::{Piece, RowPieces};
 
 use super::bindings;
 use super::rows::show_row;
@@ -23,13 +27,18 @@ impl JournalView {
         Self { connection, path }
     }
 
-    /// From now on everything is read as of one moment, whatever is committed or removed meanwhile. The
-    /// writer's log of the file cannot be cut back as long as the view lives.
+    /// Until the moment is dropped everything is read as of now, whatever is committed or removed meanwhile. So long
+    /// the writer's log of the file cannot be cut back: it is not to be held while anything is computed.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn hold(&self) -> Result<(), JournalError> {
-        self.connection.execute_batch("BEGIN").map_err(|error| self.failed(&error))
+    pub fn hold(&self) -> Result<Moment<'_>, JournalError> {
+        let begun = self.connection.unchecked_transaction().and_then(|transaction| {
+            // The moment is that of the first read; a transaction that merely began has none.
+            transaction.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?;
+            Ok(Moment { _transaction: transaction })
+        });
+        begun.map_err(|error| self.failed(&error))
     }
 
     /// The newest binding; `None` before the first commit.
@@ -76,6 +85,21 @@ impl JournalView {
         self.show(id, kept, &epochs, visit).map_err(|error| self.failed(&error))
     }
 
+    /// The rows of `topic` that the epoch `from` and those after it made, to be read in pieces. Nothing is held
+    /// between them; what is removed meanwhile is told.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn rows_from(&self, topic: &str, from: Epoch) -> Result<RowPieces<'_>, JournalError> {
+        let next = match self.topic(topic)? {
+            // From the very first row on: where rows were removed, that is where they are missing.
+            Some((id, kept)) => self.first_of(id, Offset::ZERO..kept.end, from),
+            None => Ok(Offset::ZERO),
+        };
+        let next = next.map_err(|error| self.failed(&error))?;
+        Ok(RowPieces { view: self, topic: topic.to_owned(), next })
+    }
+
     fn failed(&self, error: &rusqlite::Error) -> JournalError {
         journal_error(&self.path, error)
     }
@@ -86,6 +110,25 @@ impl JournalView {
         self.connection.query_row(sql, [name], bounds).optional().map_err(|error| self.failed(&error))
     }
 
+    /// The offset among `offsets` at which the rows of `epoch` and later ones begin; the end when there is none.
+    fn first_of(&self, topic: i64, offsets: Range<Offset>, epoch: Epoch) -> rusqlite::Result<Offset> {
+        // Rows lie in the order of their epochs. Where one is missing, the one behind it tells.
+        let sql = "SELECT epoch FROM rows WHERE topic = ?1 AND partition = 0 AND offset >= ?2
+                   ORDER BY offset LIMIT 1";
+        let mut epoch_at = self.connection.prepare_cached(sql)?;
+        let (mut low, mut high) = (offsets.start.0, offsets.end.0);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let found: Option<u64> = epoch_at.query_row((topic, middle), |row| row.get(0)).optional()?;
+            if found.is_some_and(|found| found < epoch.0) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(Offset(low))
+    }
+
     fn show(
         &self,
         topic: i64,
@@ -93,23 +136,11 @@ impl JournalView {
         epochs: &RangeInclusive<Epoch>,
         visit: &mut dyn FnMut(RowRef<'_>),
     ) -> rusqlite::Result<()> {
-        // Rows lie in the order of their epochs and without gaps: the first one is found by halving.
-        let sql = "SELECT epoch FROM rows WHERE topic = ?1 AND partition = 0 AND offset = ?2";
-        let mut epoch_at = self.connection.prepare(sql)?;
-        let (mut low, mut high) = (kept.start.0, kept.end.0);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let epoch: u64 = epoch_at.query_row((topic, middle), |row| row.get(0))?;
-            if epoch < epochs.start().0 {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
+        let first = self.first_of(topic, kept, *epochs.start())?;
         let sql = "SELECT offset, epoch, op, generation, key, value, headers FROM rows
                    WHERE topic = ?1 AND partition = 0 AND offset >= ?2 ORDER BY offset";
         let mut statement = self.connection.prepare(sql)?;
-        let mut rows = statement.query((topic, low))?;
+        let mut rows = statement.query((topic, first.0))?;
         let mut headers = Vec::new();
         while let Some(row) = rows.next()? {
             if row.get::<_, u64>(1)? > epochs.end().0 {
@@ -121,75 +152,11 @@ impl JournalView {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use tempfile::TempDir;
-    use tidegate_model::EventTime;
-
-    use super::super::{EmbeddedJournal, FILE, JournalDb};
-    use super::*;
-    use crate::conformance::journal::{commit, row};
-    use crate::journal::Journal as _;
-
-    const TOPIC: &str = "event_metrics";
-
-    /// A journal with two rows in each of the epochs 1 to 5.
-    fn written(dir: &TempDir) -> Arc<JournalDb> {
-        let clock = Arc::new(|| EventTime::from_millis(7));
-        let db = JournalDb::open(dir.path().join(FILE), None, clock).expect("it opens");
-        let mut journal = EmbeddedJournal::new(Arc::clone(&db));
-        let generation = journal.recover().expect("it recovers").generation;
-        for epoch in 1..=5 {
-            let rows = ["a", "b"].map(|value| row(epoch, &format!("{epoch}{value}"))).to_vec();
-            journal.commit(&commit(epoch, generation, rows)).expect("it commits");
-        }
-        db
-    }
-
-    fn values(view: &JournalView, epochs: RangeInclusive<u64>) -> Vec<String> {
-        let mut values = Vec::new();
-        let keep = &mut |row: RowRef<'_>| values.push(String::from_utf8_lossy(row.value).into_owned());
-        let epochs = Epoch(*epochs.start())..=Epoch(*epochs.end());
-        view.read_rows(TOPIC, epochs, keep).expect("it can be read");
-        values
-    }
-
-    #[test]
-    fn rows_are_found_by_their_epochs_as_far_as_they_are_kept() {
-        let dir = TempDir::new().expect("a temporary directory");
-        let db = written(&dir);
-        let view = EmbeddedJournal::open_read_only(dir.path()).expect("it opens");
-        assert_eq!(values(&view, 2..=3), ["2a", "2b", "3a", "3b"]);
-        assert_eq!(values(&view, 5..=9), ["5a", "5b"]);
-        assert_eq!(values(&view, 6..=9), [""; 0]);
-        let removed = |topic| view.removed_until(topic).expect("it can be read");
-        assert_eq!((removed("nothing"), removed(TOPIC)), (None, None));
-        let sql = "DELETE FROM rows WHERE offset < 5; UPDATE topics SET first_offset = 5";
-        db.writer().connection.execute_batch(sql).expect("rows go");
-        assert_eq!(removed(TOPIC), Some(Epoch(3)));
-        assert_eq!(values(&view, 1..=3), ["3b"]);
-        let sql = "DELETE FROM rows; UPDATE topics SET first_offset = 10";
-        db.writer().connection.execute_batch(sql).expect("rows go");
-        assert_eq!((removed(TOPIC), values(&view, 1..=9)), (Some(Epoch(u64::MAX)), vec![]));
-    }
-
-    #[test]
-    fn a_held_view_stays_at_its_moment() {
-        let dir = TempDir::new().expect("a temporary directory");
-        let db = written(&dir);
-        let view = EmbeddedJournal::open_read_only(dir.path()).expect("it opens");
-        view.hold().expect("it holds");
-        let epochs = |view: &JournalView| {
-            let mut epochs = Vec::new();
-            view.read_bindings(&mut |binding| epochs.push(binding.epoch.0)).expect("it can be read");
-            epochs
-        };
-        assert_eq!(epochs(&view), [1, 2, 3, 4, 5]);
-        db.writer().connection.execute_batch("DELETE FROM bindings WHERE epoch < 4").expect("they go");
-        assert_eq!(epochs(&view), [1, 2, 3, 4, 5]);
-        let later = EmbeddedJournal::open_read_only(dir.path()).expect("it opens");
-        assert_eq!(epochs(&later), [4, 5]);
-    }
+/// A moment of a journal, which lasts until this is dropped.
+#[must_use = "the moment ends when this is dropped"]
+pub struct Moment<'a> {
+    _transaction: Transaction<'a>,
 }
+
+#[cfg(test)]
+mod tests;
