@@ -1,91 +1,67 @@
 //! Rows computed again, held against those committed.
 
+mod table;
+
 use std::collections::BTreeMap;
 
-use tidegate_dataflow::report::EpochResult;
-use tidegate_log::RowRef;
+use tidegate_dataflow::report::OutRow;
 use tidegate_log::embedded::JournalView;
 use tidegate_log::journal::JournalError;
-use tidegate_model::{Epoch, Schema};
+use tidegate_model::{Epoch, JobStart, Schema};
 
-use super::plan::Plan;
+use self::table::Table;
 use super::report::{Difference, Report, Row};
-use crate::assembly::topic_of;
-use crate::config::Config;
-use crate::exit::{CommandError, Exit};
 
 /// Rows by table and key; of sessions several may have the same one.
 type Rows = BTreeMap<(&'static str, Vec<u8>), Vec<Row>>;
 
 /// Compares epoch after epoch.
 pub(super) struct Comparing<'a> {
-    journal: &'a JournalView,
     tables: Vec<Table<'a>>,
     from: Epoch,
     report: Report,
     error: Option<JournalError>,
 }
 
-/// What is known of a table.
-struct Table<'a> {
-    name: &'static str,
-    topic: &'a str,
-    /// Up to this epoch rows may have been removed.
-    removed_until: Option<Epoch>,
-    /// From this epoch on its rows are those of the job as it is now.
-    begins: Epoch,
-    /// Epochs whose rows were not compared.
-    skipped: u64,
-}
-
 impl<'a> Comparing<'a> {
-    pub(super) fn new(plan: &Plan, config: &'a Config, journal: &'a JournalView) -> Self {
-        let mut error = None;
-        let tables = Schema::ALL.into_iter().map(|schema| {
-            let topic = topic_of(config, schema.table);
-            let removed_until = journal.removed_until(topic).unwrap_or_else(|failed| {
-                error.get_or_insert(failed);
-                None
-            });
-            let begins = plan.starts.get(schema.job).map_or(Epoch(0), |start| start.epoch);
-            Table { name: schema.table, topic, removed_until, begins, skipped: 0 }
-        });
-        let tables = tables.collect();
-        Self { journal, tables, from: plan.from, report: Report::default(), error }
+    /// Compares from the epoch `from` on. `topic_of` says where the rows of a table are.
+    pub(super) fn new(
+        journal: &'a JournalView,
+        from: Epoch,
+        starts: &BTreeMap<String, JobStart>,
+        topic_of: impl Fn(&'static str) -> String,
+    ) -> Result<Self, JournalError> {
+        let table = |schema: &Schema| {
+            let begins = starts.get(schema.job).map_or(Epoch(0), |start| start.epoch);
+            Ok(Table::new(schema.table, begins, journal.rows_from(&topic_of(schema.table), from)?))
+        };
+        let tables = Schema::ALL.into_iter().map(table).collect::<Result<_, _>>()?;
+        Ok(Self { tables, from, report: Report::default(), error: None })
     }
 
-    /// Compares an epoch, if that is asked for.
-    pub(super) fn epoch(&mut self, result: &EpochResult) {
-        let epoch = result.epoch;
+    /// Compares the rows of the next epoch, if that is asked for.
+    pub(super) fn epoch(&mut self, epoch: Epoch, rows: &[OutRow]) {
         if epoch < self.from || self.error.is_some() {
             return;
         }
-        let mut committed = Rows::new();
+        let (mut committed, mut computed) = (Rows::new(), Rows::new());
         for table in &mut self.tables {
-            if table.removed_until.is_some_and(|until| epoch <= until) || epoch < table.begins {
-                table.skipped += 1;
-                continue;
-            }
-            let mut add = |row: RowRef<'_>| {
-                let value = String::from_utf8_lossy(row.value).into_owned();
-                committed.entry((table.name, row.key.to_vec())).or_default().push(Row { op: row.op, value });
+            let name = table.name;
+            let found = match table.rows_of(epoch) {
+                Ok(Some(found)) => found,
+                Ok(None) => continue,
+                Err(error) => {
+                    self.error = Some(error);
+                    return;
+                }
             };
-            if let Err(error) = self.journal.read_rows(table.topic, epoch..=epoch, &mut add) {
-                self.error = Some(error);
-                return;
+            for (key, row) in found {
+                committed.entry((name, key)).or_default().push(row);
             }
-        }
-        let is_compared = |name: &str| {
-            let table = self.tables.iter().find(|table| table.name == name);
-            table.is_some_and(|table| {
-                table.removed_until.is_none_or(|until| epoch > until) && epoch >= table.begins
-            })
-        };
-        let mut computed = Rows::new();
-        for row in result.rows.iter().filter(|row| is_compared(&row.table)) {
-            let table = Schema::of_table(&row.table).expect("a table of ours").table;
-            let row_computed = Row { op: row.op, value: row.value.clone() };
-            computed.entry((table, row.key.clone().into_bytes())).or_default().push(row_computed);
+            for row in rows.iter().filter(|row| row.table == name) {
+                let row_computed = Row { op: row.op, value: row.value.clone() };
+                computed.entry((name, row.key.clone().into_bytes())).or_default().push(row_computed);
+            }
         }
         self.compare(epoch, committed, computed);
     }
@@ -130,22 +106,12 @@ impl<'a> Comparing<'a> {
         report.rows += equal;
     }
 
-    pub(super) fn finish(self, plan: &Plan, workers: usize) -> Result<Report, CommandError> {
-        if let Some(error) = self.error {
-            return Err(CommandError::new(Exit::Failure, error));
-        }
-        let skipped = self.tables.iter().filter(|table| table.skipped > 0).map(|table| {
-            let why = match table.removed_until {
-                Some(until) if until.0 < u64::MAX => {
-                    format!("rows up to epoch {until} were removed (log.retention)")
-                }
-                Some(_) => "its rows were removed (log.retention)".to_owned(),
-                None => format!("its job began anew in epoch {}", table.begins),
-            };
-            format!("{} of {} epochs: {why}", table.name, table.skipped)
-        });
-        let not_compared = skipped.collect();
-        let snapshot = plan.snapshot.as_ref().map(|snapshot| snapshot.restored.epoch());
-        Ok(Report { snapshot, workers, not_compared, ..self.report })
+    /// What came of it.
+    pub(super) fn finish(self) -> Result<Report, JournalError> {
+        let not_compared = self.tables.iter().filter_map(Table::not_compared).collect();
+        self.error.map_or(Ok(Report { not_compared, ..self.report }), Err)
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

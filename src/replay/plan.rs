@@ -1,4 +1,7 @@
 //! What a replay starts from, and what it follows.
+//!
+//! Epochs are computed by the definitions of the last one asked for, as a start computes them: a job whose
+//! definition changed began anew, and takes no part in what came before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,22 +13,28 @@ use tidegate_dataflow::hash::HashKey;
 use tidegate_dataflow::job;
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_dataflow::snapshot::Restored;
-use tidegate_log::embedded::{EventsView, JournalView};
-use tidegate_model::binding::{Definition, Manifest, Origin};
-use tidegate_model::{Binding, Epoch, JobStart, Offset};
-use tidegate_runner::ObjectSnapshots;
-use tidegate_runner::recovery::{FromSnapshot, ReplayEpoch, ReplayEpochs};
-use tidegate_runner::snapshot::load;
+use tidegate_model::binding::{Definition, Manifest};
+use tidegate_model::{Epoch, JobStart, Offset, PartitionId};
+use tidegate_runner::recovery::{FromSnapshot, ReplayEpochs};
+use tidegate_runner::snapshot::{SnapshotStore, StoreError, Unusable, load};
 
-use crate::assembly::SNAPSHOTS;
-use crate::config::Config;
+use super::bound::Bound;
 use crate::exit::{CommandError, Exit};
 
 /// What is asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Question {
     pub(crate) from: Option<Epoch>,
     pub(crate) to: Option<Epoch>,
+}
+
+/// What is there to compute it from.
+pub(super) struct Sources<'a> {
+    /// The jobs as they are configured: for live traffic, and for imports.
+    pub(super) configured: [JobSettings; 2],
+    /// Where the events begin that are left of each partition.
+    pub(super) events_from: BTreeMap<PartitionId, Offset>,
+    pub(super) snapshots: Result<&'a dyn SnapshotStore, StoreError>,
 }
 
 /// What is computed.
@@ -41,46 +50,6 @@ pub(super) struct Plan {
     pub(super) from: Epoch,
 }
 
-/// What the bindings say, as far as it can be computed again.
-#[derive(Default)]
-struct Bound {
-    /// Whether everything is there from the beginning of the deployment on.
-    begins: bool,
-    origin: Option<Origin>,
-    /// The first and the last one.
-    span: Option<(Epoch, Epoch)>,
-    manifests: Vec<Manifest>,
-    /// Those up to the last one asked for.
-    epochs: ReplayEpochs,
-    starts: BTreeMap<String, JobStart>,
-    /// From which epoch on the definitions were others.
-    definitions: Vec<(Epoch, BTreeMap<String, Definition>)>,
-}
-
-impl Bound {
-    fn add(&mut self, binding: Binding, to: Option<Epoch>) {
-        let Binding { epoch, now, close_to, partitions, origin, snapshot, gap, starts, definitions, .. } =
-            binding;
-        if gap.is_some() {
-            // What came before is gone.
-            *self = Self { origin: self.origin, span: Some((epoch, epoch)), ..Self::default() };
-        } else if self.span.is_none() {
-            self.begins = origin.is_some();
-        }
-        self.origin = self.origin.or(origin).or(snapshot.as_ref().map(|manifest| manifest.origin));
-        self.span = Some((self.span.map_or(epoch, |(first, _)| first), epoch));
-        if to.is_some_and(|to| epoch > to) {
-            return;
-        }
-        self.manifests.extend(snapshot);
-        self.epochs.push(ReplayEpoch { epoch, now, journaled: Journaled { close_to, partitions } });
-        self.starts = starts;
-        if self.definitions.last().is_none_or(|(_, before)| *before != definitions) {
-            self.definitions.push((epoch, definitions));
-        }
-    }
-}
-
 fn usage(text: String) -> CommandError {
     CommandError::new(Exit::Usage, text)
 }
@@ -90,25 +59,15 @@ fn refused(text: String) -> CommandError {
 }
 
 /// Chooses what to start from.
-pub(super) fn plan(
-    question: &Question,
-    config: &Config,
-    journal: &JournalView,
-    events: &EventsView,
-) -> Result<Plan, CommandError> {
-    let mut bound = Bound::default();
-    let read = journal.read_bindings(&mut |binding| bound.add(binding, question.to));
-    read.map_err(|error| CommandError::new(Exit::Failure, error))?;
-    bound.begins &= events.partitions().all(|partition| events.start(partition) == Offset::ZERO);
+pub(super) fn plan(question: &Question, bound: Bound, sources: &Sources<'_>) -> Result<Plan, CommandError> {
     let Some((first, last)) = bound.span else {
-        return Err(CommandError::new(
-            Exit::Failure,
-            "no epoch was committed yet: there is nothing to compare",
-        ));
+        let text = "no epoch was committed yet: there is nothing to compare";
+        return Err(CommandError::new(Exit::Failure, text));
     };
     check_span(question, first, last)?;
-    let hash_key = bound.origin.ok_or_else(|| refused(no_snapshot(question, &[], None)))?.hash_key;
-    let snapshot = choose(question, config, &mut bound)?;
+    let jobs = settings(&bound.definitions, &sources.configured)?;
+    let snapshot = choose(question, &bound, sources)?;
+    let origin = bound.origin.expect("the beginning has one, and so has a snapshot");
     let base = snapshot.as_ref().map(|snapshot| snapshot.restored.epoch());
     let mut epochs = bound.epochs;
     while base.is_some_and(|base| epochs.iter().next().is_some_and(|bound| bound.epoch <= base)) {
@@ -116,8 +75,8 @@ pub(super) fn plan(
     }
     let computed = epochs.iter().next().map_or(last, |bound| bound.epoch);
     Ok(Plan {
-        jobs: settings(config, &bound.definitions, computed)?,
-        hash_key: HashKey(hash_key.0, hash_key.1),
+        jobs,
+        hash_key: HashKey(origin.hash_key.0, origin.hash_key.1),
         starts: bound.starts,
         snapshot,
         from: question.from.unwrap_or(computed).max(computed),
@@ -144,87 +103,77 @@ fn check_span(question: &Question, first: Epoch, last: Epoch) -> Result<(), Comm
 /// everything is there from the beginning.
 fn choose(
     question: &Question,
-    config: &Config,
-    bound: &mut Bound,
+    bound: &Bound,
+    sources: &Sources<'_>,
 ) -> Result<Option<FromSnapshot>, CommandError> {
-    let last = bound.epochs.last().map(|last| last.epoch);
-    let mut reasons = Vec::new();
-    let mut usable = Vec::new();
-    let folder = config.data_dir.join(SNAPSHOTS);
-    let store = ObjectSnapshots::open(&folder);
-    for manifest in std::mem::take(&mut bound.manifests).into_iter().rev() {
-        let epoch = manifest.epoch;
-        if last.is_some_and(|last| epoch >= last) {
-            // Nothing follows it.
-            continue;
-        }
+    let is_there = |ends: &dyn Fn(PartitionId) -> Offset| {
+        sources.events_from.iter().all(|(partition, from)| *from <= ends(*partition))
+    };
+    let begins = bound.begins && is_there(&|_| Offset::ZERO);
+    if begins && question.from.is_none() {
+        return Ok(None);
+    }
+    let read = |manifest: &Manifest| {
         let began = Instant::now();
-        let loaded = match &store {
-            Ok(store) => load(store, &manifest).map_err(|unusable| unusable.to_string()),
-            // The one that goes with a gap.
-            Err(_) if manifest.objects.is_empty() => Ok(Restored::new(epoch, Vec::new())),
-            Err(error) => Err(error.to_string()),
+        let Manifest { now, close_to, partitions, .. } = manifest.clone();
+        if !is_there(&|partition| partitions.get(&partition).map_or(Offset::ZERO, |state| state.end)) {
+            return Err(Unusable::EventsGone);
+        }
+        let restored = match &sources.snapshots {
+            Ok(store) => load(*store, manifest)?,
+            // The one that goes with a gap is of nothing.
+            Err(_) if manifest.objects.is_empty() => Restored::new(manifest.epoch, Vec::new()),
+            Err(error) => return Err(Unusable::Store(error.clone())),
         };
-        match loaded {
-            Ok(restored) => {
-                let Manifest { now, close_to, partitions, .. } = manifest;
-                let time = TimeState::journaled(now, Journaled { close_to, partitions });
-                let (restored, read_in) = (Arc::new(restored), began.elapsed());
-                usable.push(FromSnapshot { restored, time, read_in });
-                if question.from.is_some_and(|from| epoch < from) {
-                    break;
-                }
-            }
-            Err(reason) => reasons.push(format!("the one of epoch {epoch}: {reason}")),
+        let restored = Arc::new(restored);
+        let time = TimeState::journaled(now, Journaled { close_to, partitions });
+        Ok(FromSnapshot { restored, time, read_in: began.elapsed() })
+    };
+    let last = bound.epochs.last().map(|last| last.epoch);
+    // Something follows it.
+    let useful = bound.manifests.iter().filter(|manifest| Some(manifest.epoch) < last);
+    let (before, after): (Vec<_>, Vec<_>) = match question.from {
+        Some(from) => useful.rev().partition(|manifest| manifest.epoch < from),
+        None => (useful.collect(), Vec::new()),
+    };
+    let mut reasons = Vec::new();
+    for manifest in before {
+        match read(manifest) {
+            Ok(snapshot) => return Ok(Some(snapshot)),
+            Err(unusable) => reasons.push(format!("the one of epoch {}: {unusable}", manifest.epoch)),
         }
     }
-    let oldest = usable.pop();
-    let is_before =
-        |snapshot: &FromSnapshot| question.from.is_none_or(|from| snapshot.restored.epoch() < from);
-    match oldest {
-        Some(oldest) if is_before(&oldest) && !(bound.begins && question.from.is_none()) => Ok(Some(oldest)),
-        _ if bound.begins => Ok(None),
-        oldest => Err(refused(no_snapshot(question, &reasons, oldest.as_ref()))),
+    if begins {
+        return Ok(None);
     }
+    let oldest = after.into_iter().rev().find(|manifest| read(manifest).is_ok());
+    Err(refused(no_snapshot(question, &reasons, oldest.map(|manifest| manifest.epoch))))
 }
 
-fn no_snapshot(question: &Question, reasons: &[String], oldest: Option<&FromSnapshot>) -> String {
+fn no_snapshot(question: &Question, reasons: &[String], oldest: Option<Epoch>) -> String {
     let before = question.from.map_or(String::new(), |from| format!(" before epoch {from}"));
     let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
     let remedy = oldest.map_or_else(
         || "when the next snapshots are made, what follows them can be compared (snapshot.every)".to_owned(),
-        |oldest| {
-            format!("the oldest epoch that can be is {}: --from-epoch {0}", oldest.restored.epoch().next())
-        },
+        |oldest| format!("the oldest epoch that can be is {}: --from-epoch {0}", oldest.next()),
     );
     format!(
         "there is no snapshot{before} to start from{why}, and the beginning is not there any more; {remedy}"
     )
 }
 
-/// The settings that all epochs from `computed` on were made by.
+/// The settings that have these definitions.
 fn settings(
-    config: &Config,
-    definitions: &[(Epoch, BTreeMap<String, Definition>)],
-    computed: Epoch,
+    definitions: &BTreeMap<String, Definition>,
+    configured: &[JobSettings],
 ) -> Result<JobSettings, CommandError> {
-    let newest = definitions.last().expect("there is a binding");
-    let all = [config.job_settings(), config.import_job_settings()];
-    let Some(settings) = all.iter().find(|settings| job::definitions(settings) == newest.1) else {
-        let configured = job::definitions(&all[0]);
-        return Err(refused(format!(
-            "the rows were made by other settings than those configured: {}; configure them as they were",
-            differences(&newest.1, &configured)
-        )));
-    };
-    if newest.0 > computed {
-        return Err(refused(format!(
-            "epochs before {} were made by other settings: {}; ask for --from-epoch {0} or later",
-            newest.0,
-            differences(&definitions[definitions.len() - 2].1, &newest.1)
-        )));
+    if let Some(settings) = configured.iter().find(|settings| job::definitions(settings) == *definitions) {
+        return Ok(settings.clone());
     }
-    Ok(settings.clone())
+    Err(refused(format!(
+        "the rows were made by other settings than those configured: {}; configure them as they were",
+        differences(definitions, &job::definitions(&configured[0]))
+    )))
 }
 
 /// Each setting in which two sets of definitions differ.
@@ -245,3 +194,6 @@ fn differences(before: &BTreeMap<String, Definition>, after: &BTreeMap<String, D
     };
     jobs.flat_map(of_job).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests;

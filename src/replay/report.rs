@@ -28,7 +28,7 @@ pub(crate) struct Report {
 }
 
 /// A row that differs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Difference {
     pub(crate) epoch: Epoch,
     pub(crate) table: &'static str,
