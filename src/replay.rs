@@ -8,13 +8,15 @@ mod compare;
 mod plan;
 mod report;
 
-use std::fmt::Display;
+use std::collections::BTreeMap;
+use std::error::Error;
 use std::path::Path;
 
 use tidegate_log::embedded::{EventsView, JournalView};
+use tidegate_model::{Offset, PartitionId};
 use tidegate_runner::ObjectSnapshots;
 use tidegate_runner::again::{Again, compute_again};
-use tidegate_runner::recovery::ReplayEpoch;
+use tidegate_runner::recovery::{FromSnapshot, ReplayEpoch};
 use tidegate_runner::snapshot::SnapshotStore;
 
 use self::bound::Bound;
@@ -26,8 +28,8 @@ use crate::assembly::{SNAPSHOTS, topic_of};
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
 
-fn failure(error: impl Display) -> CommandError {
-    CommandError::new(Exit::Failure, error.to_string())
+fn failure(error: impl Into<Box<dyn Error + Send + Sync>>) -> CommandError {
+    CommandError::new(Exit::Failure, error)
 }
 
 /// Computes the epochs asked for once more, and says what came of it.
@@ -48,6 +50,7 @@ pub(crate) fn replay(
     let topic_of = |table| topic_of(config, table).to_owned();
     let mut comparing = Comparing::new(journal, plan.from, &plan.starts, topic_of).map_err(failure)?;
     let (snapshot, workers) = (plan.snapshot, config.worker_threads());
+    let reads_from = snapshot.as_ref().map(FromSnapshot::ends).unwrap_or_default();
     let started_from = snapshot.as_ref().map(|snapshot| snapshot.restored.epoch());
     let again = Again {
         jobs: plan.jobs,
@@ -57,7 +60,8 @@ pub(crate) fn replay(
         epochs: plan.epochs,
         readers: view.readers(&ends, workers).map_err(failure)?,
     };
-    compute_again(again, |result| comparing.epoch(result.epoch, &result.rows)).map_err(failure)?;
+    compute_again(again, |result| comparing.epoch(result.epoch, &result.rows))
+        .map_err(|error| or_removed(failure(error), &config.data_dir, &reads_from))?;
     Ok(Report { snapshot: started_from, workers, ..comparing.finish().map_err(failure)? })
 }
 
@@ -75,8 +79,21 @@ fn look(question: &Question, dir: &Path, journal: &JournalView) -> Result<(Bound
     Ok((bound, view))
 }
 
+/// Adds the reason to an error when events were removed meanwhile that are read from there on.
+fn or_removed(error: CommandError, dir: &Path, reads_from: &BTreeMap<PartitionId, Offset>) -> CommandError {
+    let from = |partition| reads_from.get(&partition).copied().unwrap_or(Offset::ZERO);
+    let is_removed = |view: EventsView| view.partitions().any(|id| view.start(id) > from(id));
+    if !EventsView::open(dir).is_ok_and(is_removed) {
+        return error;
+    }
+    let text =
+        "events that it follows were removed meanwhile (log.retention); ask for later ones: --from-epoch";
+    failure(format!("{error}: {text}"))
+}
+
 #[cfg(test)]
 mod tests {
+    use tidegate_log::embedded::{EmbeddedLog, Options};
     use tidegate_model::Epoch;
 
     use super::compare::tests::{comparing, journal, rows_of};
@@ -95,5 +112,20 @@ mod tests {
         let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
         let busy: u32 = writer.query_row(sql, [], |row| row.get(0)).expect("it checkpoints");
         assert_eq!(busy, 0, "nobody looks at an older state");
+    }
+
+    #[test]
+    fn events_that_are_removed_meanwhile_are_named_as_the_reason() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        drop(EmbeddedLog::open(dir.path(), Options::default()).expect("it opens"));
+        let told = |from| {
+            let reads_from = (0..6).map(|id| (PartitionId(id), Offset(from))).collect();
+            or_removed(failure("no such file"), dir.path(), &reads_from).to_string()
+        };
+        assert_eq!(told(0), "no such file");
+        std::fs::write(dir.path().join("events/0/00000000000000000007.segment"), "")
+            .expect("only names count");
+        assert_eq!(told(7), "no such file");
+        assert!(told(6).starts_with("no such file: events that it follows were removed meanwhile"));
     }
 }
