@@ -60,5 +60,6 @@ fn new_event<A: EventAppender>(shared: &Shared<A>, body: &[u8]) -> Result<NewEve
     let event = Event::decode(body, &Defaults { id: (shared.parts.ids)(now), now })?;
     let mut value = Vec::with_capacity(body.len() + DEFAULTS_BYTES);
     event.encode_into(&mut value);
-    Ok(NewEvent { partition: shared.parts.appender.partition_of(&event.user_id), value })
+    let partition = shared.parts.appender.partition_of(&event.user_id);
+    Ok(NewEvent { partition, key: event.user_id, value })
 }

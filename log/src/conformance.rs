@@ -4,20 +4,18 @@
 //! of events, and calls [`run_all`] in a test. The checks panic when something is not as it should be.
 //! They wait for wake-up calls with a deadline, and never for time to pass.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::task::{Context, Poll, Wake as TaskWake, Waker};
-use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidegate_model::binding::BINDING_VERSION;
 use tidegate_model::{Binding, Epoch, EventTime, Generation, Offset, PartitionId};
 
-use crate::event::{EventAppender, EventReader, NewEvent, Wake};
+use crate::event::{EventAppender, EventReader, NewEvent, RecordRef, Wake};
 use crate::journal::Journal;
 use crate::rows::RowReader;
+
+pub use crate::block_on::block_on;
 
 pub mod events;
 pub mod journal;
@@ -69,26 +67,6 @@ pub fn run_all<S: Subject>(fresh: impl Fn() -> S) {
     journal::acknowledgements_are_accepted(&fresh());
 }
 
-struct Unpark(Thread);
-
-impl TaskWake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Waits for a future on this thread.
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
-
 /// A binding that says no more than its epoch.
 pub fn binding(epoch: u64, generation: Generation) -> Binding {
     Binding {
@@ -109,7 +87,7 @@ pub fn binding(epoch: u64, generation: Generation) -> Binding {
 
 /// An event with that value.
 pub fn event(partition: u32, value: &str) -> NewEvent {
-    NewEvent { partition: PartitionId(partition), value: value.as_bytes().to_vec() }
+    NewEvent { partition: PartitionId(partition), key: String::new(), value: value.as_bytes().to_vec() }
 }
 
 /// Everything that a partition holds from an offset on, read in pieces of `max_bytes`.
@@ -122,15 +100,43 @@ pub fn read_from<R: EventReader>(
     let mut records = Vec::new();
     let end = reader.bounds(partition).expect("the partition has bounds").end;
     while from < end {
-        let next = reader
-            .read(partition, from, max_bytes, &mut |record| {
-                records.push((record.offset, String::from_utf8_lossy(record.value).into_owned()));
-            })
-            .expect("the records can be read");
-        assert!(next > from, "a read before the end shows at least one record");
-        from = next;
+        from = read_some(reader, partition, from, max_bytes, &mut |record| {
+            records.push((record.offset, String::from_utf8_lossy(record.value).into_owned()));
+        });
     }
     records
+}
+
+/// Reads, and where nothing has arrived yet of what is there, again.
+fn read_some<R: EventReader>(
+    reader: &mut R,
+    partition: PartitionId,
+    from: Offset,
+    max_bytes: usize,
+    visit: &mut dyn FnMut(RecordRef<'_>),
+) -> Offset {
+    let began = Instant::now();
+    loop {
+        let next = reader.read(partition, from, max_bytes, visit).expect("the records can be read");
+        if next > from {
+            return next;
+        }
+        assert!(began.elapsed() < DEADLINE, "nothing arrives of partition {partition} from {from} on");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+/// Waits until `look` says what it is to say.
+fn eventually<T: PartialEq + std::fmt::Debug>(expected: &T, mut look: impl FnMut() -> T) {
+    let began = Instant::now();
+    loop {
+        let seen = look();
+        if seen == *expected {
+            return;
+        }
+        assert!(began.elapsed() < DEADLINE, "{seen:?} stays, and does not become {expected:?}");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
 }
 
 /// A wake-up call, and where it arrives.

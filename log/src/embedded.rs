@@ -51,7 +51,6 @@ pub mod journal;
 mod oneshot;
 mod options;
 mod partition;
-pub mod partitioner;
 mod queue;
 mod reader;
 mod recover;

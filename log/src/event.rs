@@ -11,6 +11,8 @@ use tidegate_model::{EventTime, Offset, PartitionId};
 pub struct NewEvent {
     /// The partition it goes to; [`EventAppender::partition_of`] says which one a user belongs to.
     pub partition: PartitionId,
+    /// The user's id, which is the message's key where the log has keys.
+    pub key: String,
     /// The event as JSON, all defaults filled in.
     pub value: Vec<u8>,
 }

@@ -1,5 +1,6 @@
 //! The journal: bindings, and the rows that became visible with them.
 
+use tidegate_model::binding::BINDING_VERSION;
 use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::{Binding, Epoch, Generation, Op};
 
@@ -71,6 +72,45 @@ pub enum JournalError {
         /// What the storage said.
         reason: String,
     },
+}
+
+/// Reads a binding. Its version is looked at first, because the rest of a newer one may look different.
+pub(crate) fn parse_binding(body: &str, what: &dyn Fn() -> String) -> Result<Binding, JournalError> {
+    match serde_json::from_str::<Binding>(body) {
+        Ok(binding) if binding.version <= BINDING_VERSION => Ok(binding),
+        parsed => {
+            let version = serde_json::from_str::<serde_json::Value>(body).ok();
+            let version = version.and_then(|body| body.get("version")?.as_u64());
+            let found = version.and_then(|version| u32::try_from(version).ok()).unwrap_or(0);
+            if found > BINDING_VERSION {
+                return Err(JournalError::NewerFormat { what: what(), found, supported: BINDING_VERSION });
+            }
+            let reason = parsed.err().map_or_else(String::new, |error| error.to_string());
+            Err(JournalError::Damaged { what: what(), reason })
+        }
+    }
+}
+
+/// Epochs increase, from `last` on, and rows belong to the epochs that are bound, in the same order; otherwise a
+/// sentence that says where they do not.
+pub(crate) fn check_order(commit: &Commit, mut last: Option<Epoch>) -> Result<(), String> {
+    for binding in &commit.bindings {
+        if let Some(last) = last.filter(|last| *last >= binding.epoch) {
+            return Err(format!("epoch {} follows epoch {last}", binding.epoch));
+        }
+        last = Some(binding.epoch);
+    }
+    let mut bound = commit.bindings.iter().map(|binding| binding.epoch).peekable();
+    for row in &commit.rows {
+        while bound.next_if(|bound| *bound < row.epoch).is_some() {}
+        if bound.peek() != Some(&row.epoch) {
+            let (epoch, topic) = (row.epoch, &row.topic);
+            return Err(format!(
+                "a row of {topic} is of epoch {epoch}, which is not bound here, or not in order"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Why a commit did not, or may not have, taken place.

@@ -64,7 +64,7 @@ fn an_event_of_the_future_and_a_broken_one_are_kept_as_they_came() {
     let run = open(dir.path(), 2, NOON_MS);
     run.append("u1", NOON_MS + 61_000);
     let appender = run.log.appender();
-    let broken = NewEvent { partition: PartitionId(0), value: b"{\"event\":".to_vec() };
+    let broken = NewEvent { partition: PartitionId(0), key: String::new(), value: b"{\"event\":".to_vec() };
     appender.append_blocking(vec![broken]).expect("the log takes any bytes");
     run.until("both are committed", 0, |it| it.accepted() == 2);
     let progress = run.running.status().progress();

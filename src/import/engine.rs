@@ -137,7 +137,11 @@ impl Engine {
         *met += 1;
         if *met > self.done.get(&partition).copied().unwrap_or(0) {
             self.waiting_bytes += event.json.len();
-            self.waiting.push(NewEvent { partition, value: event.json.to_vec() });
+            self.waiting.push(NewEvent {
+                partition,
+                key: event.user_id.to_owned(),
+                value: event.json.to_vec(),
+            });
             if self.waiting.len() == APPEND_EVENTS || self.waiting_bytes >= APPEND_BYTES {
                 self.append()?;
             }

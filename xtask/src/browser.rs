@@ -53,7 +53,7 @@ pub fn check(workspace: &Workspace, tally: &mut Tally) -> anyhow::Result<Outcome
 
 /// The folder that playwright-core is installed in; it is if it has to be.
 fn playwright(workspace: &Workspace) -> anyhow::Result<PathBuf> {
-    let folder = tools::folder(workspace).join(PLAYWRIGHT.replace('@', "-"));
+    let folder = workspace.tools().join(PLAYWRIGHT.replace('@', "-"));
     if !folder.join("node_modules/playwright-core/package.json").exists() {
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let mut install = Command::new("npm");

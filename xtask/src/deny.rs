@@ -54,12 +54,12 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<Outcome> {
 }
 
 fn find(workspace: &Workspace) -> Option<PathBuf> {
-    let ours = tools::folder(workspace).join("bin/cargo-deny");
+    let ours = workspace.tools().join("bin/cargo-deny");
     [ours, PathBuf::from("cargo-deny")].into_iter().find(|tool| tools::answers(tool))
 }
 
 fn install(workspace: &Workspace) -> anyhow::Result<PathBuf> {
-    let root = tools::folder(workspace);
+    let root = workspace.tools();
     let build = root.join("build");
     println!("   cargo-deny is missing; installing {VERSION} into {}", root.display());
     run_command(

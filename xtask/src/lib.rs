@@ -15,7 +15,9 @@ pub mod paths;
 pub mod process;
 pub mod purity;
 pub mod service;
+pub mod services;
 pub mod steps;
 pub mod tally;
-pub mod tools;
 pub mod workspace;
+
+pub use tidegate_services::tools;

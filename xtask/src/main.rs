@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::steps;
 use xtask::workspace::Workspace;
+use xtask::{services, steps};
 
 /// Developer commands of Tidegate.
 #[derive(Parser)]
@@ -25,6 +25,11 @@ enum Command {
         #[arg(long, conflicts_with = "only")]
         list: bool,
     },
+    /// Real servers to try things with: Kafka.
+    Services {
+        #[command(subcommand)]
+        action: services::Action,
+    },
 }
 
 fn main() -> ExitCode {
@@ -40,11 +45,16 @@ fn main() -> ExitCode {
 }
 
 /// Carries a command out; whether everything that it checked held.
-fn run(Command::Test { only, list }: Command) -> anyhow::Result<bool> {
-    if list {
-        steps::list();
-        return Ok(true);
+fn run(command: Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Test { list: true, .. } => {
+            steps::list();
+            Ok(true)
+        }
+        Command::Test { only, .. } => {
+            let chosen = steps::choose(&only)?;
+            Ok(steps::run(&Workspace::load()?, &chosen))
+        }
+        Command::Services { action } => services::run(&Workspace::load()?, action).map(|()| true),
     }
-    let chosen = steps::choose(&only)?;
-    Ok(steps::run(&Workspace::load()?, &chosen))
 }

@@ -56,7 +56,7 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<Outcome> {
 
 /// The tool; installed when it is not there, or when what was installed is not what is wanted now.
 fn schemathesis(workspace: &Workspace) -> anyhow::Result<PathBuf> {
-    let environment = tools::folder(workspace).join("schemathesis");
+    let environment = workspace.tools().join("schemathesis");
     let (tool, stamp) = (environment.join("bin/schemathesis"), environment.join("installed.txt"));
     let requirements = workspace.root.join(REQUIREMENTS);
     let wanted = std::fs::read_to_string(&requirements)

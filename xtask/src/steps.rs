@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
+use tidegate_services::kafka;
 
 use crate::process::{run_command, run_tests};
 use crate::tally::Tally;
 use crate::workspace::{Workspace, cargo};
-use crate::{browser, deny, dependencies, imports, links, miri, openapi, purity};
+use crate::{browser, deny, dependencies, imports, links, miri, openapi, purity, services, tools};
 
 /// One thing that is checked.
 #[derive(Clone, Copy, Debug)]
@@ -204,8 +205,17 @@ impl Step {
             Action::Tests(arguments) => {
                 let mut command = cargo();
                 command.current_dir(&workspace.root).args(arguments);
+                let kafka = services::kafka_for_tests(workspace);
+                let left_out = match &kafka {
+                    Ok(kafka) => {
+                        command.envs(kafka.as_ref().map(|kafka| (kafka::VARIABLE, kafka.address())));
+                        None
+                    }
+                    Err(missing) if tools::in_ci() => bail!("{missing}"),
+                    Err(missing) => Some(missing.clone()),
+                };
                 run_tests(&mut command, &mut std::io::stdout().lock(), tally)?;
-                Ok(Outcome::Passed)
+                Ok(left_out.map_or(Outcome::Passed, Outcome::PassedBut))
             }
             Action::Faults(check) => {
                 let faults = check(workspace)?;

@@ -58,6 +58,11 @@ struct Declared {
 }
 
 impl Workspace {
+    /// Where fetched tools go.
+    pub fn tools(&self) -> PathBuf {
+        self.target.join("tools")
+    }
+
     /// Asks cargo for the workspace that this crate is part of.
     ///
     /// # Errors

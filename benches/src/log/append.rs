@@ -72,6 +72,7 @@ fn append(events: &Events, batch: usize, appenders: usize, partitions: u32) -> a
 fn batches(events: &Events, batch: usize, appender: &EmbeddedAppender) -> Vec<Vec<NewEvent>> {
     let event = |(line, user): (&[u8], &String)| NewEvent {
         partition: appender.partition_of(user),
+        key: user.clone(),
         value: line.to_vec(),
     };
     let mut events = events.lines.lines().zip(&events.users).map(event).peekable();

@@ -25,6 +25,7 @@ pub(super) fn run(events: &Events, scale: Scale) -> anyhow::Result<Table> {
     for batch in lines.chunks(APPEND_EVENTS) {
         let event = |(line, user): &(&[u8], &String)| NewEvent {
             partition: appender.partition_of(user),
+            key: (*user).clone(),
             value: line.to_vec(),
         };
         appender.append_blocking(batch.iter().map(event).collect())?;

@@ -74,7 +74,7 @@ fn fill(dir: &Path, count: usize) -> anyhow::Result<()> {
             ) + &format!(
                 r#""device":{{"user_agent":"Mobile","screen_width":1,"screen_height":1}},"context":{{"url":"http://a.example/","session_id":"s{number:019}"}},"properties":{{}},"metrics":{{}},"timestamp":{now}}}"#,
             );
-            NewEvent { partition: appender.partition_of(&user), value: value.into() }
+            NewEvent { partition: appender.partition_of(&user), key: user, value: value.into() }
         };
         appender.append_blocking((first..count.min(first + APPEND_EVENTS)).map(event).collect())?;
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use tidegate_dataflow::batch::Decoded;
-use tidegate_log::embedded::partitioner::partition_of;
+use tidegate_log::partitioner::partition_of;
 use tidegate_model::{DeviceCategory, EventTime, Offset, PartitionId};
 
 use super::Workload;
@@ -67,7 +67,7 @@ impl MemoryLog {
         let mut now = EventTime::MIN;
         for (happening, at) in workload.take(count).zip(1..) {
             let (user, session) = (happening.act.user_id(), happening.act.session_id());
-            let partition = &mut log.partitions[partition_of(&user, partitions).0 as usize];
+            let partition = &mut log.partitions[partition_of(user.as_bytes(), partitions).0 as usize];
             let length = |name: &str| u32::try_from(name.len()).expect("names are short");
             partition.events.push(MemoryEvent {
                 append_time: happening.arrival,

@@ -11,9 +11,9 @@ use tidegate_model::PartitionId;
 
 use super::oneshot::{Receiver, oneshot};
 use super::options::{APPEND_BYTES_MAX, Options, QUEUE_BYTES_MAX};
-use super::partitioner::partition_of;
 use super::writer::{Answer, Pending};
 use crate::event::{AppendError, Appended, EventAppender, NewEvent};
+use crate::partitioner::partition_of;
 
 /// The queue between appenders and the writer.
 #[derive(Debug)]
@@ -192,7 +192,7 @@ impl EmbeddedAppender {
 
 impl EventAppender for EmbeddedAppender {
     fn partition_of(&self, user_id: &str) -> PartitionId {
-        partition_of(user_id, self.queue.partitions)
+        partition_of(user_id.as_bytes(), self.queue.partitions)
     }
 
     async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, AppendError> {

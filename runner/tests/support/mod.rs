@@ -154,7 +154,7 @@ impl Deployment {
                 "metrics":{{"load_time":{}}},"timestamp":{time_ms}}}"#,
                 time_ms % 1000
             );
-            NewEvent { partition: appender.partition_of(&user), value: value.into() }
+            NewEvent { partition: appender.partition_of(&user), key: user, value: value.into() }
         };
         appender.append_blocking(views.into_iter().map(event).collect()).expect("appends");
     }

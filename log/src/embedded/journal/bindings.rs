@@ -4,12 +4,11 @@ use std::convert::Infallible;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row};
-use tidegate_model::binding::BINDING_VERSION;
 use tidegate_model::{Binding, Epoch, Generation};
 
 use super::schema::storage;
 use super::transaction::{journal_error, transaction};
-use crate::journal::JournalError;
+use crate::journal::{JournalError, parse_binding};
 
 /// Gives out a generation greater than all before it, and fences those.
 pub(super) fn next_generation(connection: &mut Connection, path: &Path) -> Result<Generation, JournalError> {
@@ -46,29 +45,16 @@ pub(super) fn read_last(connection: &Connection, path: &Path) -> Result<Option<B
     found.map_err(|error| journal_error(path, &error))?.transpose()
 }
 
-/// Reads a binding. Its version is looked at first, because the rest of a newer one may look different.
+/// Reads a binding, which must be that of its row's epoch.
 fn parse(row: &Row<'_>, path: &Path) -> Result<Binding, JournalError> {
     let failed = |error: rusqlite::Error| journal_error(path, &error);
     let epoch: u64 = row.get(0).map_err(failed)?;
     let body = row.get_ref(1).and_then(|body| Ok(body.as_str()?)).map_err(failed)?;
     let what = || format!("binding {epoch} in {}", path.display());
-    let damaged = |reason: String| JournalError::Damaged { what: what(), reason };
-    match serde_json::from_str::<Binding>(body) {
-        Ok(binding) if binding.version <= BINDING_VERSION => {
-            if binding.epoch.0 == epoch {
-                Ok(binding)
-            } else {
-                Err(damaged(format!("it is that of epoch {}", binding.epoch)))
-            }
-        }
-        parsed => {
-            let version = serde_json::from_str::<serde_json::Value>(body).ok();
-            let version = version.and_then(|body| body.get("version")?.as_u64());
-            let found = version.and_then(|version| u32::try_from(version).ok()).unwrap_or(0);
-            if found > BINDING_VERSION {
-                return Err(JournalError::NewerFormat { what: what(), found, supported: BINDING_VERSION });
-            }
-            Err(damaged(parsed.err().map_or_else(String::new, |error| error.to_string())))
-        }
+    let binding = parse_binding(body, &what)?;
+    if binding.epoch.0 != epoch {
+        let reason = format!("it is that of epoch {}", binding.epoch);
+        return Err(JournalError::Damaged { what: what(), reason });
     }
+    Ok(binding)
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 use tidegate_model::{Epoch, EventTime, Generation};
 
 use super::transaction::{Abort, Failure, transaction};
-use crate::journal::{Commit, CommitError};
+use crate::journal::{Commit, CommitError, check_order};
 
 /// A topic that the commit writes to.
 struct Topic {
@@ -25,7 +25,7 @@ pub(super) fn commit(
 ) -> Result<(), CommitError> {
     let outcome = transaction(connection, |connection| {
         check_generation(connection, own)?;
-        check_epochs(connection, commit).map_err(own_error)?;
+        check_epochs(connection, commit)?;
         insert_bindings(connection, committed_at, commit)?;
         insert_rows(connection, own, commit)
     });
@@ -45,13 +45,6 @@ pub(super) fn commit_error(failure: Failure<CommitError>, path: &str) -> CommitE
 
 pub(super) type Step<T> = Result<T, Abort<CommitError>>;
 
-fn own_error(abort: Abort<String>) -> Abort<CommitError> {
-    match abort {
-        Abort::Sqlite(error) => Abort::Sqlite(error),
-        Abort::Own(reason) => Abort::Own(CommitError::Invalid { reason }),
-    }
-}
-
 pub(super) fn check_generation(connection: &Connection, own: Generation) -> Step<()> {
     let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE key = 'generation'")?;
     let other = Generation(statement.query_row([], |row| row.get(0))?);
@@ -62,27 +55,11 @@ pub(super) fn check_generation(connection: &Connection, own: Generation) -> Step
     if other == own { Ok(()) } else { Err(Abort::Own(CommitError::Fenced { own, other })) }
 }
 
-/// Epochs increase, and rows belong to the epochs that are bound, in the same order.
-fn check_epochs(connection: &Connection, commit: &Commit) -> Result<(), Abort<String>> {
+/// The commit follows what is bound.
+fn check_epochs(connection: &Connection, commit: &Commit) -> Step<()> {
     let mut statement = connection.prepare_cached("SELECT max(epoch) FROM bindings")?;
-    let mut last: Option<Epoch> = statement.query_row([], |row| row.get::<_, Option<u64>>(0))?.map(Epoch);
-    for binding in &commit.bindings {
-        if let Some(last) = last.filter(|last| *last >= binding.epoch) {
-            return Err(Abort::Own(format!("epoch {} follows epoch {last}", binding.epoch)));
-        }
-        last = Some(binding.epoch);
-    }
-    let mut bound = commit.bindings.iter().map(|binding| binding.epoch).peekable();
-    for row in &commit.rows {
-        while bound.next_if(|bound| *bound < row.epoch).is_some() {}
-        if bound.peek() != Some(&row.epoch) {
-            let (epoch, topic) = (row.epoch, &row.topic);
-            let reason =
-                format!("a row of {topic} is of epoch {epoch}, which is not bound here, or not in order");
-            return Err(Abort::Own(reason));
-        }
-    }
-    Ok(())
+    let last: Option<Epoch> = statement.query_row([], |row| row.get::<_, Option<u64>>(0))?.map(Epoch);
+    check_order(commit, last).map_err(|reason| Abort::Own(CommitError::Invalid { reason }))
 }
 
 fn insert_bindings(connection: &Connection, committed_at: EventTime, commit: &Commit) -> Step<()> {

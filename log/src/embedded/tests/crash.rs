@@ -50,6 +50,7 @@ fn round(no: u32) -> Vec<Vec<NewEvent>> {
     };
     let event = |append, event| NewEvent {
         partition: PartitionId((append + event) % PARTITIONS),
+        key: String::new(),
         value: value(append, event),
     };
     (0..=no % 3).map(|append| (0..=(no + append) % 4).map(|no| event(append, no)).collect()).collect()

@@ -38,7 +38,7 @@ fn bench(options: &Options) -> Bench {
 
 impl Bench {
     fn submit(&self, bytes: usize) -> Result<Receipt, AppendError> {
-        self.appender.submit(vec![NewEvent { partition: P0, value: vec![b'x'; bytes] }])
+        self.appender.submit(vec![NewEvent { partition: P0, key: String::new(), value: vec![b'x'; bytes] }])
     }
 
     fn append(&mut self, bytes: usize) -> Result<Offset, AppendError> {

@@ -7,8 +7,8 @@
 use tidegate_model::PartitionId;
 
 /// The partition of the events of `user_id` among `partitions`, which is at least 1.
-pub fn partition_of(user_id: &str, partitions: u32) -> PartitionId {
-    PartitionId((murmur2(user_id.as_bytes()) & 0x7fff_ffff) % partitions)
+pub fn partition_of(user_id: &[u8], partitions: u32) -> PartitionId {
+    PartitionId((murmur2(user_id) & 0x7fff_ffff) % partitions)
 }
 
 fn murmur2(data: &[u8]) -> u32 {
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_negative_hash_gives_a_partition_too() {
-        assert_eq!(partition_of("21", 6), PartitionId((-973_932_308_i32).cast_unsigned() % (1 << 31) % 6));
-        assert_eq!(partition_of("anyone", 1), PartitionId(0));
+        assert_eq!(partition_of(b"21", 6), PartitionId((-973_932_308_i32).cast_unsigned() % (1 << 31) % 6));
+        assert_eq!(partition_of(b"anyone", 1), PartitionId(0));
     }
 }

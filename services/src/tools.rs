@@ -1,22 +1,16 @@
 //! Tools that tests need and that this repository does not carry: found, or installed where that is no
-//! surprise. Whatever is fetched goes below `target/tools`.
+//! surprise.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::process::run_command;
-use crate::workspace::Workspace;
+use anyhow::{Context, ensure};
 
 /// Whether this is a continuous-integration run: `CI` is set to something that does not mean no. Nothing
 /// is left out there, and what is missing is installed.
 #[expect(clippy::disallowed_methods, reason = "a developer command is its own configuration")]
 pub fn in_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
-}
-
-/// Where fetched tools go.
-pub fn folder(workspace: &Workspace) -> PathBuf {
-    workspace.target.join("tools")
 }
 
 /// Whether a program of that name answers to `--version`.
@@ -56,4 +50,11 @@ pub fn need(program: &str, package: &str) -> Result<(), String> {
     let _ = run_command(&mut update);
     run_command(&mut install).map_err(|error| format!("{remedy}; installing it failed: {error:#}"))?;
     if answers(program) { Ok(()) } else { Err(remedy) }
+}
+
+/// Runs a command to its end.
+fn run_command(command: &mut Command) -> anyhow::Result<()> {
+    let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot run {command:?}"))?;
+    ensure!(status.success(), "{} ended with {status}", command.get_program().display());
+    Ok(())
 }

@@ -1,0 +1,80 @@
+//! The log on Kafka: events in a topic that many write, rows and bindings in transactions of one process.
+//!
+//! Everything here is synchronous but for appending, and holds no state that Kafka does not have: whoever opens
+//! the log anew sees the same.
+
+mod appender;
+mod bindings;
+mod client;
+mod ends;
+mod events;
+mod journal;
+mod options;
+mod rows;
+mod stream;
+mod topics;
+
+use std::sync::Arc;
+
+use rdkafka::producer::ThreadedProducer;
+
+pub use self::appender::KafkaAppender;
+pub use self::events::KafkaEventReader;
+pub use self::journal::KafkaJournal;
+pub use self::options::{Options, TopicNames};
+pub use self::rows::KafkaRowReader;
+pub use self::topics::OpenError;
+
+use self::appender::Delivery;
+
+/// A log on Kafka. What is made of it lives on without it.
+#[derive(Clone)]
+pub struct KafkaLog {
+    options: Arc<Options>,
+}
+
+impl KafkaLog {
+    /// Connects to Kafka, creates what is missing of the topics, and looks at the others.
+    ///
+    /// # Errors
+    /// When Kafka cannot be reached, refuses, or has a topic that cannot be used; see [`OpenError`].
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        topics::see_to(&options)?;
+        Ok(Self { options: Arc::new(options) })
+    }
+
+    /// Appends events; cloned, it stays one producer.
+    ///
+    /// # Errors
+    /// When a setting is not understood, or Kafka cannot be reached.
+    pub fn appender(&self) -> Result<KafkaAppender, OpenError> {
+        let config = self.options.producer();
+        let producer: ThreadedProducer<Delivery> =
+            config.create_with_context(Delivery).map_err(|error| OpenError::client(&error))?;
+        KafkaAppender::new(producer, &self.options)
+    }
+
+    /// Another reader of events.
+    ///
+    /// # Errors
+    /// When a setting is not understood.
+    pub fn reader(&self) -> Result<KafkaEventReader, OpenError> {
+        KafkaEventReader::new(&self.options).map_err(|error| OpenError::client(&error))
+    }
+
+    /// The journal, as one process has it.
+    ///
+    /// # Errors
+    /// When a setting is not understood.
+    pub fn journal(&self) -> Result<KafkaJournal, OpenError> {
+        KafkaJournal::new(Arc::clone(&self.options)).map_err(|error| OpenError::client(&error))
+    }
+
+    /// Another reader of rows.
+    ///
+    /// # Errors
+    /// When a setting is not understood.
+    pub fn row_reader(&self) -> Result<KafkaRowReader, OpenError> {
+        KafkaRowReader::new(&self.options).map_err(|error| OpenError::client(&error))
+    }
+}

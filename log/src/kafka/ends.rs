@@ -1,0 +1,124 @@
+//! Looks at the ends of partitions: all those of a reader with one request, each answer used once.
+//!
+//! Whoever goes round its partitions asks for one after the other. The first one that has no answer left has
+//! Kafka asked for all of them again, so that a round costs one request, and no answer is older than a round.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use tidegate_model::{Offset, PartitionId};
+
+use super::client::{self, Consumer, is_unknown, number, offset, storage};
+use super::events::partitions;
+use crate::event::ReadError;
+
+/// An answer that is older is none.
+const AGE_MAX: Duration = Duration::from_millis(50);
+
+/// How long nobody asks again after Kafka did not answer: the caller is a worker that has other things to do.
+const REST: Duration = Duration::from_millis(500);
+
+/// A partition of a topic.
+pub(super) type Place = (Arc<str>, PartitionId);
+
+/// What is known of the ends.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    known: BTreeMap<Place, Option<Range<Offset>>>,
+    asked_at: Option<Instant>,
+    failed: Option<(Instant, String)>,
+}
+
+impl Ends {
+    /// Somebody is going to ask for these.
+    pub(super) fn expect(&mut self, places: &[Place]) {
+        self.known.extend(places.iter().map(|place| (place.clone(), None)));
+    }
+
+    /// The offsets of `place` that can be read now. Only what is committed counts.
+    pub(super) fn look(
+        &mut self,
+        consumer: &Consumer,
+        place: &Place,
+        timeout: Duration,
+    ) -> Result<Range<Offset>, ReadError> {
+        let is_fresh = self.asked_at.is_some_and(|at| at.elapsed() < AGE_MAX);
+        if let Some(answer) = self.known.get_mut(place).filter(|_| is_fresh).and_then(Option::take) {
+            return Ok(answer);
+        }
+        if let Some((_, reason)) = self.failed.as_ref().filter(|(at, _)| at.elapsed() < REST) {
+            return Err(storage(&place.0, reason));
+        }
+        self.known.entry(place.clone()).or_default();
+        match self.ask(consumer, timeout) {
+            Ok(()) => self.failed = None,
+            Err(KafkaError::MetadataFetch(code)) if is_unknown(code) => {
+                // One that does not exist spoils the answer for all.
+                let (topic, partition) = place;
+                if partitions(consumer, topic, timeout)?.contains(partition) {
+                    return Err(storage(topic, &code));
+                }
+                self.known.remove(place);
+                return Err(ReadError::UnknownPartition(*partition));
+            }
+            Err(error) => {
+                self.failed = Some((Instant::now(), error.to_string()));
+                return Err(storage(&place.0, &error));
+            }
+        }
+        let answer = self.known.get_mut(place).and_then(Option::take);
+        if answer.is_none() {
+            self.known.remove(place);
+        }
+        answer.ok_or(ReadError::UnknownPartition(place.1))
+    }
+
+    /// Asks for the ends of all partitions that somebody asked for before.
+    fn ask(&mut self, consumer: &Consumer, timeout: Duration) -> Result<(), KafkaError> {
+        // Before the answer: it may be older than it arrives.
+        self.asked_at = Some(Instant::now());
+        let places: Vec<Place> = self.known.keys().cloned().collect();
+        let starts = offsets(consumer, &places, KafkaOffset::Beginning, timeout)?;
+        let ends = offsets(consumer, &places, KafkaOffset::End, timeout)?;
+        for (place, known) in &mut self.known {
+            let bounds = starts.get(place).zip(ends.get(place));
+            *known = bounds.map(|(start, end)| *start..*end);
+        }
+        Ok(())
+    }
+}
+
+/// The offsets at one end of the partitions. Those that do not exist are left out.
+fn offsets(
+    consumer: &Consumer,
+    places: &[Place],
+    end: KafkaOffset,
+    timeout: Duration,
+) -> Result<BTreeMap<Place, Offset>, KafkaError> {
+    let mut asked = TopicPartitionList::with_capacity(places.len());
+    for (topic, partition) in places {
+        let Ok(partition) = number(*partition) else { continue };
+        // In a question for times, these two stand for the ends.
+        asked.add_partition_offset(topic, partition, end)?;
+    }
+    let answer = consumer.offsets_for_times(asked, timeout)?;
+    let mut found = BTreeMap::new();
+    for element in answer.elements() {
+        match element.error() {
+            Ok(()) => {}
+            Err(KafkaError::OffsetFetch(code)) if is_unknown(code) => continue,
+            Err(error) => return Err(error),
+        }
+        let KafkaOffset::Offset(at) = element.offset() else {
+            return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::Unknown));
+        };
+        found.insert((Arc::from(element.topic()), client::id(element.partition())), offset(at));
+    }
+    Ok(found)
+}

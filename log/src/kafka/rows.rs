@@ -1,0 +1,273 @@
+//! Reading committed rows from Kafka.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
+use tidegate_model::{AsOf, Epoch, Generation, Offset, Op, PartitionId};
+
+use super::bindings::{EpochsTopic, PARTITION};
+use super::client::{self, Consumer, Context, number, storage};
+use super::ends::{Ends, Place};
+use super::events::partitions;
+use super::options::Options;
+use super::stream::{Client, Message, Nothing, Stream};
+use crate::event::{ReadError, Wake};
+use crate::rows::{RowReader, RowRef};
+
+/// How long it is believed that a topic has the partitions that it had.
+const PARTITIONS_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// How long the marks of a transaction may take to be in all partitions.
+const MARKS_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How long it rests between two looks for them.
+const MARKS_REST: Duration = Duration::from_millis(2);
+
+/// How many partitions the topics of rows have.
+pub(super) struct Partitions {
+    consumer: Consumer,
+    timeout: Duration,
+    known: Mutex<BTreeMap<String, (Instant, Vec<PartitionId>)>>,
+}
+
+impl Partitions {
+    pub(super) fn new(consumer: Consumer, timeout: Duration) -> Self {
+        Self { consumer, timeout, known: Mutex::default() }
+    }
+
+    pub(super) fn of(&self, topic: &str) -> Result<Vec<PartitionId>, ReadError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, partitions)) = known.get(topic).filter(|(at, _)| at.elapsed() < PARTITIONS_AGE_MAX) {
+            return Ok(partitions.clone());
+        }
+        let found = partitions(&self.consumer, topic, self.timeout)?;
+        known.insert(topic.to_owned(), (Instant::now(), found.clone()));
+        Ok(found)
+    }
+
+    pub(super) fn count(&self, topic: &str) -> Result<u32, ReadError> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = known.get(topic).filter(|(at, _)| at.elapsed() < PARTITIONS_AGE_MAX);
+        let count = fresh.map(|(_, partitions)| partitions.len());
+        drop(known);
+        let count = count.map_or_else(|| self.of(topic).map(|partitions| partitions.len()), Ok)?;
+        u32::try_from(count)
+            .ok()
+            .filter(|count| *count > 0)
+            .ok_or_else(|| storage(topic, &"it has no partition"))
+    }
+}
+
+/// Reads committed rows.
+pub struct KafkaRowReader {
+    consumer: Arc<Client>,
+    /// Sees what is not committed, too: whether a transaction is still open somewhere.
+    all: Consumer,
+    epochs: EpochsTopic,
+    topics: Vec<Arc<str>>,
+    partitions: Partitions,
+    ends: Ends,
+    streams: BTreeMap<Place, Stream>,
+    as_of: Option<AsOf>,
+    timeout: Duration,
+    acknowledging: ClientConfig,
+    deployment: String,
+    sinks: BTreeMap<String, Consumer>,
+    /// Watches the topic of bindings.
+    watch: Option<Stream>,
+}
+
+impl KafkaRowReader {
+    pub(super) fn new(options: &Options) -> Result<Self, KafkaError> {
+        let mut all = options.consumer();
+        all.set("isolation.level", "read_uncommitted");
+        Ok(Self {
+            consumer: Arc::new(Client::new(client::consumer(options)?)),
+            all: all.create_with_context(Context)?,
+            epochs: EpochsTopic::new(options)?,
+            topics: options.topics.rows.iter().map(|topic| Arc::from(topic.as_str())).collect(),
+            partitions: Partitions::new(client::consumer(options)?, options.request_timeout),
+            ends: Ends::default(),
+            streams: BTreeMap::new(),
+            as_of: None,
+            timeout: options.request_timeout,
+            acknowledging: options.consumer(),
+            deployment: options.deployment.clone(),
+            sinks: BTreeMap::new(),
+            watch: None,
+        })
+    }
+
+    /// Whether every row of what was committed until now can be read. The marks that end a transaction are
+    /// written to one partition after the other: the binding may be seen before some of its rows.
+    fn is_whole(&mut self) -> Result<bool, ReadError> {
+        let mut places = Vec::new();
+        for topic in &self.topics {
+            places.extend(
+                self.partitions.of(topic)?.into_iter().map(|partition| (Arc::clone(topic), partition)),
+            );
+        }
+        let mut appended = Ends::default();
+        appended.expect(&places);
+        let ends = places.iter().map(|place| {
+            let end = appended.look(&self.all, place, self.timeout)?.end;
+            Ok((place.clone(), end))
+        });
+        let mut open: BTreeMap<Place, Offset> = ends.collect::<Result<_, ReadError>>()?;
+        let began = Instant::now();
+        loop {
+            let mut committed = Ends::default();
+            committed.expect(&places);
+            for place in &places {
+                let end = committed.look(&self.consumer, place, self.timeout)?.end;
+                open.retain(|open, until| open != place || end < *until);
+            }
+            if open.is_empty() || began.elapsed() > MARKS_DEADLINE {
+                return Ok(open.is_empty());
+            }
+            std::thread::park_timeout(MARKS_REST);
+        }
+    }
+
+    fn stream(&mut self, place: &Place, from: Offset) -> Result<&mut Stream, ReadError> {
+        let goes_on = self.streams.get_mut(place).is_some_and(|stream| stream.go_to(from));
+        if !goes_on {
+            let available = self.ends.look(&self.consumer, place, self.timeout)?;
+            if from < available.start || from > available.end {
+                return Err(ReadError::OutOfRange { partition: place.1, asked: from, available });
+            }
+            // One partition is read once at a time.
+            self.streams.remove(place);
+            let stream = Stream::start(&self.consumer, &place.0, number(place.1)?, from, None)
+                .map_err(|error| storage(&place.0, &error))?;
+            self.streams.insert(place.clone(), stream);
+        }
+        Ok(self.streams.get_mut(place).expect("it was there or was put there"))
+    }
+}
+
+impl RowReader for KafkaRowReader {
+    fn partitions(&mut self, topic: &str) -> Result<Vec<PartitionId>, ReadError> {
+        self.partitions.of(topic)
+    }
+
+    fn as_of(&mut self) -> Result<Option<AsOf>, ReadError> {
+        let newest = self.epochs.newest().map_err(|error| storage(self.epochs.name(), &error))?;
+        let newest = newest.binding.map(|binding| binding.as_of());
+        if newest != self.as_of && self.is_whole()? {
+            self.as_of = newest;
+        }
+        Ok(self.as_of)
+    }
+
+    fn read(
+        &mut self,
+        topic: &str,
+        partition: PartitionId,
+        from: Offset,
+        max_rows: usize,
+        visit: &mut dyn FnMut(RowRef<'_>),
+    ) -> Result<Offset, ReadError> {
+        let place: Place = (Arc::from(topic), partition);
+        let timeout = self.timeout;
+        self.stream(&place, from)?;
+        let (mut rows, mut end) = (0, None);
+        let began = Instant::now();
+        loop {
+            let stream = self.streams.get_mut(&place).expect("it was just made");
+            let wait = if end.is_some() { Duration::from_millis(20) } else { Duration::ZERO };
+            match stream.next(wait) {
+                Ok(_) if rows >= max_rows => break,
+                Ok(message) => {
+                    show(message, visit);
+                    rows += 1;
+                    stream.pass();
+                }
+                Err(Nothing::Yet | Nothing::End) => {
+                    let position = stream.position();
+                    if rows > 0 || end.is_some_and(|end| position >= end) {
+                        break;
+                    }
+                    if end.is_none() {
+                        // What is there is shown, however long it is on its way.
+                        end = Some(self.ends.look(&self.consumer, &place, timeout)?.end);
+                    } else if began.elapsed() > timeout {
+                        return Err(storage(topic, &format!("nothing arrives from offset {position} on")));
+                    }
+                }
+                Err(Nothing::Refused(error)) => {
+                    let asked = stream.position();
+                    self.streams.remove(&place);
+                    let is_gone = matches!(
+                        error,
+                        RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange
+                    );
+                    if !is_gone {
+                        return Err(storage(topic, &error));
+                    }
+                    let available = self.ends.look(&self.consumer, &place, timeout)?;
+                    return Err(ReadError::OutOfRange { partition, asked, available });
+                }
+            }
+        }
+        Ok(self.streams[&place].position())
+    }
+
+    /// For tools that look at the lag of groups: the deployment goes by what the stores say. Each sink is a
+    /// group of its own.
+    fn acknowledge(
+        &mut self,
+        sink: &str,
+        topic: &str,
+        partition: PartitionId,
+        offset: Offset,
+    ) -> Result<(), ReadError> {
+        if !self.sinks.contains_key(sink) {
+            let mut config = self.acknowledging.clone();
+            config.set("group.id", format!("{}-{sink}", self.deployment));
+            let consumer = config.create_with_context(Context).map_err(|error| storage(topic, &error))?;
+            self.sinks.insert(sink.to_owned(), consumer);
+        }
+        let offset = i64::try_from(offset.0).unwrap_or(i64::MAX);
+        let mut offsets = TopicPartitionList::new();
+        let committed = offsets
+            .add_partition_offset(topic, number(partition)?, KafkaOffset::Offset(offset))
+            .and_then(|()| self.sinks[sink].commit(&offsets, CommitMode::Async));
+        committed.map_err(|error| storage(topic, &error))
+    }
+
+    fn on_commit(&mut self, wake: Wake) {
+        let place = (Arc::from(self.epochs.name()), PartitionId(0));
+        let end = self.ends.look(&self.consumer, &place, self.timeout).map(|bounds| bounds.end);
+        let watch = end.and_then(|end| {
+            let stream = Stream::start(&self.consumer, &place.0, PARTITION, end, Some(Arc::clone(&wake)));
+            stream.map_err(|error| storage(&place.0, &error))
+        });
+        match watch {
+            Ok(watch) => self.watch = Some(watch),
+            Err(error) => tracing::warn!(%error, "commits are noticed late"),
+        }
+    }
+}
+
+/// Shows a message as the row that it is.
+fn show(message: &Message, visit: &mut dyn FnMut(RowRef<'_>)) {
+    let (mut epoch, mut op, mut generation) = (Epoch::default(), Op::Final, Generation::default());
+    let mut headers = Vec::new();
+    message.headers(&mut |name, value| {
+        let value = String::from_utf8_lossy(value);
+        match name {
+            "epoch" => epoch = value.parse().map_or(epoch, Epoch),
+            "op" => op = Op::parse(&value).unwrap_or(op),
+            "generation" => generation = value.parse().map_or(generation, Generation),
+            _ => headers.push((name.to_owned(), value.into_owned())),
+        }
+    });
+    let (offset, key, value) = (message.offset(), message.key(), message.value());
+    visit(RowRef { offset, key, value, epoch, op, generation, headers: &headers });
+}
