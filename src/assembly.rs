@@ -1,5 +1,6 @@
 //! The whole pipeline on one machine: the embedded log, the runner, and the sink of the metric store.
 
+mod any_log;
 mod sink_thread;
 mod watched;
 
@@ -9,7 +10,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
-use tidegate_log::embedded::{self, EmbeddedJournal, EmbeddedLog};
+use tidegate_log::Journal;
+use tidegate_log::embedded::{self, EmbeddedLog};
 use tidegate_log::journal::JournalError;
 use tidegate_model::{Offset, PartitionId, Schema};
 use tidegate_runner::clock::SystemClock;
@@ -24,6 +26,7 @@ use tidegate_sinks::{CacheConfig, CacheSink, METRICS_FILE, OpenError, Sink, Sqli
 use crate::config::{Config, size};
 use crate::exit::{CommandError, Exit};
 use crate::service::SinkMetrics;
+pub(crate) use any_log::{Appender, Log, is_on_kafka, open_kafka};
 use sink_thread::SinkThread;
 use watched::{CacheSteps, StoreSteps};
 pub(crate) use watched::{WatchedCache, Watchers};
@@ -58,11 +61,12 @@ pub(crate) const SNAPSHOTS: &str = "snapshots";
 
 /// Takes the journal over and says what a run starts from.
 pub(crate) fn recover_from(
-    log: &EmbeddedLog,
+    log: &Log,
     config: &Config,
     jobs: JobSettings,
     accept: Accept,
 ) -> Result<Recovered, CommandError> {
+    let accept = Accept { begins_at: any_log::begins_at(config), ..accept };
     let mut journal = log.journal();
     let folder = Path::new(&config.data_dir).join(SNAPSHOTS);
     let snapshots =
@@ -74,7 +78,7 @@ pub(crate) fn recover_from(
 
 /// A journal that was taken over, and what it said.
 pub(crate) struct Recovered {
-    journal: EmbeddedJournal,
+    journal: Box<dyn Journal>,
     jobs: JobSettings,
     snapshots: Arc<ObjectSnapshots>,
     pub(crate) recovery: Recovery,
@@ -89,7 +93,7 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// Starts the runner and the sinks on an open log.
     pub(crate) fn start(
-        log: &EmbeddedLog,
+        log: &Log,
         config: &Config,
         time: TimeSettings,
         recovered: Recovered,
@@ -165,22 +169,21 @@ impl Drained {
 }
 
 fn start_sinks(
-    log: &EmbeddedLog,
+    log: &Log,
     config: &Config,
     metrics: Option<SinkMetrics>,
     cache: Option<WatchedCache>,
 ) -> Result<Vec<SinkThread>, CommandError> {
-    let failure = |error: JournalError| CommandError::new(Exit::Failure, error);
     let path = Path::new(&config.data_dir).join(METRICS_FILE);
     // The file is there before the cache begins from it.
     let store = SqliteStore::open(&path).map_err(|error| {
         let newer = matches!(error, OpenError::NewerFormat { .. });
         CommandError::new(if newer { Exit::Refused } else { Exit::Failure }, error)
     })?;
-    let sink = Sink::new(log.row_reader().map_err(failure)?, store, sink_config(config));
+    let sink = Sink::new(log.row_reader()?, store, sink_config(config));
     let mut threads = vec![SinkThread::start(StoreSteps { sink, metrics }, Arc::new(SystemClock))?];
     if let Some(watched) = cache {
-        let (reader, seed) = (log.row_reader().map_err(failure)?, SqliteSeed::new(&path));
+        let (reader, seed) = (log.row_reader()?, SqliteSeed::new(&path));
         let sink = CacheSink::new(reader, watched.cache.clone(), seed, cache_sink_config(config));
         threads.push(SinkThread::start(CacheSteps { sink, watched }, Arc::new(SystemClock))?);
     }

@@ -58,7 +58,8 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<
     match &cli.command {
         Command::Demo(args) => commands::demo::run(args, &loaded.config, out),
         Command::Up(args) => {
-            let accept = Accept { changed_jobs: args.accept_changed_jobs, gap: args.accept_gap };
+            let accept =
+                Accept { changed_jobs: args.accept_changed_jobs, gap: args.accept_gap, ..Accept::default() };
             service::run(&loaded.config, accept, out)
         }
         Command::Import(args) => commands::import::run(args, &loaded.config, out),

@@ -21,7 +21,7 @@ mod table;
 mod tests;
 
 pub(crate) use convert::{duration, size};
-pub use kind::{Hidden, InputFormat, ListenAt, LogLevel, StartupMode, TimeMode};
+pub use kind::{Hidden, InputFormat, ListenAt, LogLevel, LogUrl, StartupMode, TimeMode};
 pub use layers::{ConfigError, Effective, Fault, Flag, Inputs, Loaded, Source};
 pub(crate) use quantity::{parse_span, show_span};
 pub use table::{Config, SETTINGS, Section, Setting};

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use tidegate_cache::MemoryCache;
-use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog, Fill};
+use tidegate_log::embedded::{EmbeddedLog, Fill};
 use tidegate_model::Ledger;
 use tidegate_runner::run::DrainLimits;
 use tidegate_runner::{Accept, Script, Status};
@@ -32,7 +32,10 @@ use tidegate_server::process;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::assembly::{self, Pipeline, WatchedCache, Watchers, open_log, recover_from, tidy};
+use crate::assembly::{
+    self, Appender, Log, Pipeline, WatchedCache, Watchers, is_on_kafka, open_kafka, open_log, recover_from,
+    tidy,
+};
 use crate::audience::Audience;
 use crate::config::{Config, duration};
 use crate::exit::{CommandError, Exit};
@@ -55,9 +58,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(crate) struct Service {
     runtime: Runtime,
     stop: CancellationToken,
-    log: EmbeddedLog,
+    log: Log,
     pipeline: Pipeline,
-    servers: Servers<EmbeddedAppender>,
+    servers: Servers<Appender>,
     addresses: Addresses,
     freshness: Arc<Freshness>,
     cache: MemoryCache,
@@ -94,7 +97,9 @@ impl Service {
         let recovered = recover_from(&log, config, config.job_settings(), accept)?;
         let mut registries = Registries::default();
         let freshness = Arc::new(Freshness::register(&mut registries.dataflow));
-        log_metrics::register(&mut registries.ingest, &log.watch());
+        if let Some(watch) = log.watch() {
+            log_metrics::register(&mut registries.ingest, &watch);
+        }
         let cache = MemoryCache::new(assembly::cache_config(config));
         let committed = Arc::clone(&freshness);
         let rows = Arc::new(AtomicU64::new(0));
@@ -120,7 +125,8 @@ impl Service {
         };
         let time = config.time_settings();
         let pipeline = Pipeline::start(&log, config, time, recovered, Script::Live, watchers)?;
-        let servers = Servers::start(&runtime, config, listeners, registries, &log, &pipeline, cache.clone());
+        let servers =
+            Servers::start(&runtime, config, listeners, registries, &log, &pipeline, cache.clone())?;
         Ok(Self {
             runtime,
             stop,
@@ -185,13 +191,15 @@ impl Service {
     /// Removes from the log what nobody needs, when that is due or the log becomes nearly full. What fails is
     /// tried again later.
     fn tidy_if_due(&self) {
-        let watch = self.log.watch();
+        // Kafka removes what is old by itself.
+        let Some(log) = self.log.embedded() else { return };
+        let watch = log.watch();
         let becomes_full = !self.is_full_told.get() && is_nearly_full(watch.fill());
         if !becomes_full && self.tidied.get().elapsed() < TIDY_EVERY {
             return;
         }
         let events_from = self.pipeline.running.status().progress().snapshots.events_from;
-        match tidy(&self.log, &self.config, events_from, true) {
+        match tidy(log, &self.config, events_from, true) {
             // It stays due: the next look goes on.
             Ok(true) => return,
             Ok(false) => {}
@@ -274,7 +282,10 @@ impl Registries {
 
 /// Opens the data directory. A directory that has more partitions than are configured keeps them: their
 /// number is for where it is created.
-fn open(config: &Config) -> Result<EmbeddedLog, CommandError> {
+fn open(config: &Config) -> Result<Log, CommandError> {
+    if is_on_kafka(config) {
+        return open_kafka(config);
+    }
     let wanted = u32::try_from(config.topic_partitions).unwrap_or(u32::MAX);
     // Whatever is wrong with the directory, opening it says so.
     let there = EmbeddedLog::partitions_of(&config.data_dir).ok().flatten();
@@ -288,7 +299,7 @@ fn open(config: &Config) -> Result<EmbeddedLog, CommandError> {
         );
         return Err(CommandError::new(Exit::Refused, text));
     }
-    Ok(log)
+    Ok(log.into())
 }
 
 /// Runs a service until it is told to end: what `tidegate up` does. It does so whether or not anybody reads

@@ -299,7 +299,7 @@ impl Source {
 
     fn read_one(&mut self, partition: PartitionId, until: Option<Offset>) -> bool {
         let cursor = self.partitions.get_mut(&partition).expect("only partitions of the plan are read");
-        let from = cursor.position;
+        let (from, records) = (cursor.position, cursor.records);
         let dropped = self.dropped.len();
         let mut intake = Receiver {
             partition,
@@ -311,9 +311,8 @@ impl Source {
         };
         let position = self.feed.read(partition, from, until, READ_QUANTUM_BYTES, &mut intake);
         cursor.position = position;
-        let records = position.since(from);
-        cursor.records += records;
-        self.read += records;
+        // Between records there may be offsets that hold none.
+        self.read += cursor.records - records;
         self.epoch_bytes += self.router.take_bytes() + (self.dropped.len() - dropped) * DROPPED_BYTES;
         position > from
     }

@@ -4,6 +4,7 @@
 //! of events, and calls [`run_all`] in a test. The checks panic when something is not as it should be.
 //! They wait for wake-up calls with a deadline, and never for time to pass.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -14,8 +15,6 @@ use tidegate_model::{Binding, Epoch, EventTime, Generation, Offset, PartitionId}
 use crate::event::{EventAppender, EventReader, NewEvent, RecordRef, Wake};
 use crate::journal::Journal;
 use crate::rows::RowReader;
-
-pub use crate::block_on::block_on;
 
 pub mod events;
 pub mod journal;
@@ -65,6 +64,11 @@ pub fn run_all<S: Subject>(fresh: impl Fn() -> S) {
     journal::row_readers_are_woken(&fresh());
     journal::readers_know_the_last_binding(&fresh());
     journal::acknowledgements_are_accepted(&fresh());
+}
+
+/// Waits for a future on this thread.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    crate::block_on::block_on(future)
 }
 
 /// A binding that says no more than its epoch.

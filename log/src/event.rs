@@ -167,6 +167,30 @@ pub enum ReadError {
     },
 }
 
+impl<R: EventReader + ?Sized> EventReader for Box<R> {
+    fn partitions(&mut self) -> Result<Vec<PartitionId>, ReadError> {
+        (**self).partitions()
+    }
+
+    fn bounds(&mut self, partition: PartitionId) -> Result<Range<Offset>, ReadError> {
+        (**self).bounds(partition)
+    }
+
+    fn read(
+        &mut self,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        visit: &mut dyn FnMut(RecordRef<'_>),
+    ) -> Result<Offset, ReadError> {
+        (**self).read(partition, from, max_bytes, visit)
+    }
+
+    fn on_append(&mut self, wake: Wake) {
+        (**self).on_append(wake);
+    }
+}
+
 /// A wake-up call. May be called from any thread, as often as one likes.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
@@ -187,8 +211,9 @@ pub trait EventReader: Send {
     fn bounds(&mut self, partition: PartitionId) -> Result<Range<Offset>, ReadError>;
 
     /// Shows `visit` the records of `partition` from `from` on, in order, each once: at least one if
-    /// there is one, then until `max_bytes` bytes of values have been shown. Returns the offset after
-    /// the last one shown; `from` itself when there was none.
+    /// there is one, then until `max_bytes` bytes of values have been shown. Returns the offset to go on from;
+    /// `from` itself when there was nothing. A log on other machines shows what has arrived: there may be more,
+    /// and the wake-up call tells when it comes.
     ///
     /// # Errors
     /// When `from` is out of range, or the storage fails or is damaged. Records already shown stay
@@ -201,6 +226,7 @@ pub trait EventReader: Send {
         visit: &mut dyn FnMut(RecordRef<'_>),
     ) -> Result<Offset, ReadError>;
 
-    /// Has `wake` called after every change that a read could see, until the reader is dropped.
+    /// Has `wake` called after every change that a read could see, of partitions that were read from before,
+    /// until the reader is dropped.
     fn on_append(&mut self, wake: Wake);
 }

@@ -200,3 +200,25 @@ pub trait Journal: Send {
     /// hangs on it: a binding too many is only replayed by nobody.
     fn prune(&mut self, before: Epoch) -> Result<bool, CommitError>;
 }
+
+impl<J: Journal + ?Sized> Journal for Box<J> {
+    fn recover(&mut self) -> Result<Recovered, JournalError> {
+        (**self).recover()
+    }
+
+    fn read_bindings(
+        &mut self,
+        after: Option<Epoch>,
+        visit: &mut dyn FnMut(Binding),
+    ) -> Result<(), JournalError> {
+        (**self).read_bindings(after, visit)
+    }
+
+    fn commit(&mut self, commit: &Commit) -> Result<(), CommitError> {
+        (**self).commit(commit)
+    }
+
+    fn prune(&mut self, before: Epoch) -> Result<bool, CommitError> {
+        (**self).prune(before)
+    }
+}

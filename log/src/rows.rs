@@ -69,3 +69,38 @@ pub trait RowReader: Send {
     /// Has `wake` called after every commit, until the reader is dropped.
     fn on_commit(&mut self, wake: Wake);
 }
+
+impl<R: RowReader + ?Sized> RowReader for Box<R> {
+    fn partitions(&mut self, topic: &str) -> Result<Vec<PartitionId>, ReadError> {
+        (**self).partitions(topic)
+    }
+
+    fn as_of(&mut self) -> Result<Option<AsOf>, ReadError> {
+        (**self).as_of()
+    }
+
+    fn read(
+        &mut self,
+        topic: &str,
+        partition: PartitionId,
+        from: Offset,
+        max_rows: usize,
+        visit: &mut dyn FnMut(RowRef<'_>),
+    ) -> Result<Offset, ReadError> {
+        (**self).read(topic, partition, from, max_rows, visit)
+    }
+
+    fn acknowledge(
+        &mut self,
+        sink: &str,
+        topic: &str,
+        partition: PartitionId,
+        offset: Offset,
+    ) -> Result<(), ReadError> {
+        (**self).acknowledge(sink, topic, partition, offset)
+    }
+
+    fn on_commit(&mut self, wake: Wake) {
+        (**self).on_commit(wake);
+    }
+}

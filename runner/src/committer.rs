@@ -228,7 +228,7 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
                 ],
             });
         }
-        let (gap, nothing) = self.accepted.take().map(|accepted| (accepted.gap, accepted.manifest)).unzip();
+        let (gap, nothing) = self.accepted.take().map(|accepted| (accepted.gap(), accepted.manifest)).unzip();
         let written = || self.written.take_if(|written| written.epoch <= epoch);
         let snapshot = nothing.or_else(written);
         self.ledger.merge(&result.ledger);
@@ -245,7 +245,7 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
             starts: self.starts.clone(),
             origin: self.origin.take(),
             snapshot,
-            gap,
+            gap: gap.flatten(),
         });
     }
 }

@@ -87,10 +87,14 @@ impl<R: EventReader + 'static, F: Fn(RunError) + 'static> Feed for LogFeed<R, F>
                 Err(_) => intake.undecodable(record.offset),
             }
         });
-        if let Err(error) = read {
-            self.report(error);
+        match read {
+            // Between records there may be offsets that hold none.
+            Ok(next) => position.max(until.map_or(next, |until| next.min(until))),
+            Err(error) => {
+                self.report(error);
+                position
+            }
         }
-        position
     }
 
     fn look(&mut self, partition: PartitionId) -> Option<Offset> {

@@ -24,7 +24,7 @@ pub use config::{RunnerConfig, Topics};
 pub use error::{Remedy, RunError};
 pub use observer::{CommitFacts, EpochFacts, Observer};
 pub use pace::{Cut, Cuts, Script, Stop};
-pub use recovery::{Accept, Recovery, recover};
+pub use recovery::{Accept, BeginsAt, Recovery, recover};
 pub use run::{Assembled, DrainLimits, Drained, Parts, Running, assemble, start};
 pub use snapshot::{ObjectSnapshots, SnapshotLimits, SnapshotStore};
 pub use status::Status;

@@ -91,13 +91,28 @@ impl FromSnapshot {
     }
 }
 
-/// What a start goes on in spite of, because somebody said so.
+/// Where a new deployment begins in a log that has events already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BeginsAt {
+    /// With the first event that there ever was; it is refused when that one is gone, for then somebody has read
+    /// the log before.
+    #[default]
+    First,
+    /// With the oldest event that there is.
+    Oldest,
+    /// With what comes from now on.
+    Newest,
+}
+
+/// What a start goes on in spite of, because somebody said so; and where a new deployment begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accept {
     /// Jobs whose definition changed begin anew (`--accept-changed-jobs`).
     pub changed_jobs: bool,
     /// Events, or snapshots, that are gone (`--accept-gap`).
     pub gap: bool,
+    /// Where a new deployment begins.
+    pub begins_at: BeginsAt,
 }
 
 /// Takes the journal over, and makes a recovery out of what it holds.
@@ -200,7 +215,8 @@ fn begin(
     let next = Epoch(clock.now().as_millis().unsigned_abs().max(1));
     let mut begins = BTreeMap::new();
     for partition in log.partitions()? {
-        let start = log.bounds(partition)?.start;
+        let bounds = log.bounds(partition)?;
+        let start = if accept.begins_at == BeginsAt::Newest { bounds.end } else { bounds.start };
         if start > Offset::ZERO {
             begins.insert(partition, start);
         }
@@ -208,12 +224,15 @@ fn begin(
     let mut ledger = Ledger::default();
     let accepted = match begins.first_key_value() {
         None => None,
+        Some(_) if accept.begins_at != BeginsAt::First => {
+            Some(Accepted::at_the_beginning(next, origin, &begins, false))
+        }
         Some((partition, start)) if !accept.gap => {
             return Err(RunError::JournalMissing { partition: *partition, start: *start });
         }
         Some(_) => {
             tracing::warn!("the journal is gone: beginning anew with the events that are left");
-            Some(Accepted::at_the_beginning(next, origin, &begins))
+            Some(Accepted::at_the_beginning(next, origin, &begins, true))
         }
     };
     let mut starts = BTreeMap::new();

@@ -74,7 +74,7 @@ impl Runner {
         let mut journal = SimJournal::new(Arc::clone(world), id);
         let clock = SimClock(Arc::clone(world));
         let mut reader = SimEvents::new(world);
-        let accept = Accept { changed_jobs: true, gap: world.lock().accepts_gap };
+        let accept = Accept { changed_jobs: true, gap: world.lock().accepts_gap, ..Accept::default() };
         let store = Arc::new(SimSnapshots { world: Arc::clone(world), process: id });
         let recovery =
             recover(&mut journal, jobs, accept, &mut reader, Some(&*store), &clock, &mut SimEntropy);

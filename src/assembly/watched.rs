@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tidegate_cache::{CacheWriter as _, MemoryCache};
-use tidegate_log::embedded::EmbeddedRowReader;
+use tidegate_log::RowReader;
 use tidegate_log::event::Wake;
 use tidegate_model::{Epoch, EventTime};
 use tidegate_runner::{Clock as _, Observer, clock::SystemClock};
@@ -42,7 +42,7 @@ impl Watchers {
 
 /// The sink of the metric store.
 pub(super) struct StoreSteps {
-    pub(super) sink: Sink<EmbeddedRowReader, SqliteStore>,
+    pub(super) sink: Sink<Box<dyn RowReader>, SqliteStore>,
     pub(super) metrics: Option<SinkMetrics>,
 }
 
@@ -70,7 +70,7 @@ impl Steps for StoreSteps {
 
 /// The sink of the cache.
 pub(super) struct CacheSteps {
-    pub(super) sink: CacheSink<EmbeddedRowReader, MemoryCache, SqliteSeed>,
+    pub(super) sink: CacheSink<Box<dyn RowReader>, MemoryCache, SqliteSeed>,
     pub(super) watched: WatchedCache,
 }
 

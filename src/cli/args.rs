@@ -182,6 +182,10 @@ pub struct UpArgs {
     #[arg(long, value_name = "N")]
     workers: Option<String>,
 
+    /// Which log is used: the one in the data directory, or Kafka: kafka://host:port [default: embedded]
+    #[arg(long, value_name = "URL")]
+    log: Option<String>,
+
     /// Have jobs begin anew whose settings changed since the data directory was written: what they had open is given
     /// up, their old rows stay, and their first window is the first one after everything read so far
     #[arg(long)]
@@ -353,6 +357,7 @@ impl Cli {
                 flags.add("--workers", "workers", args.workers.as_ref());
             }
             Command::Up(args) => {
+                flags.add("--log", "log.url", args.log.as_ref());
                 args.data_dir.add_to(&mut flags);
                 args.listen.add_to(&mut flags);
                 flags.add("--workers", "workers", args.workers.as_ref());

@@ -14,8 +14,8 @@ use serde_json::{Value as Json, json};
 
 pub(super) use choices::{INPUT_FORMATS, LOG_LEVELS, SESSION_ENDS, STARTUP_MODES, TIME_MODES};
 pub use choices::{InputFormat, LogLevel, StartupMode, TimeMode};
-pub use network::ListenAt;
-pub(super) use network::{Address, Listen, OriginList};
+pub(super) use network::{Address, Listen, LogAt, OriginList};
+pub use network::{ListenAt, LogUrl};
 pub(super) use numbers::{Count, Maybe, Port, Size, Span};
 pub use words::Hidden;
 pub(super) use words::{BaseUrl, Choice, FilePath, List, Name, Secret, Switch, Text};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::environment::KNOB_PREFIXES;
-use super::kind::{Raw, Shown};
+use super::kind::{Hidden, LogUrl, Raw, Shown};
 use super::table::{self, Config, Setting};
 
 /// A flag of the command line that sets a setting.
@@ -90,15 +90,18 @@ impl Loaded {
     /// What to say about settings that somebody made and that nothing uses yet; `None` when there are none.
     pub fn without_effect(&self) -> Option<String> {
         let is_unused = |key: &str| {
-            let of_servers = ["kafka.", "clickhouse.", "redis."].iter().any(|prefix| key.starts_with(prefix));
-            of_servers || key == "topics.events" || key == "topics.startup_mode"
+            let of_servers = ["clickhouse.", "redis."].iter().any(|prefix| key.starts_with(prefix));
+            let of_kafka =
+                key.starts_with("kafka.") || ["topics.events", "topics.startup_mode"].contains(&key);
+            of_servers || (of_kafka && self.config.log_url == LogUrl::Embedded)
         };
         let made =
             self.effective.iter().filter(|it| it.source != Source::Default && is_unused(it.setting.key));
         let made: Vec<_> = made.map(|it| format!("{} ({})", it.setting.key, it.source)).collect();
         (!made.is_empty()).then(|| {
             format!(
-                "{} has no effect yet: the embedded log, metric store and cache are used; remove it, or ignore this",
+                "{} has no effect: the embedded log, metric store and cache are used; for Kafka, give --log kafka://; \
+                 otherwise remove it, or ignore this",
                 made.join(", ")
             )
         })
@@ -182,6 +185,7 @@ impl Inputs {
 #[derive(Default)]
 struct Resolver {
     values: BTreeMap<&'static str, (Raw, Source)>,
+    kafka_client: BTreeMap<String, Hidden>,
     notices: Vec<String>,
     faults: Vec<Fault>,
 }
@@ -205,6 +209,8 @@ impl Resolver {
                 self.set(setting, raw(value), None, &place, Source::File(file.to_owned()));
             } else if let (toml::Value::Table(inner), true) = (value, is_section(&key)) {
                 self.table(file, &key, inner);
+            } else if let Some(name) = client_setting(&key) {
+                self.client(file, name, value);
             } else {
                 self.unknown(file.to_owned(), key);
             }
@@ -239,8 +245,29 @@ impl Resolver {
                 let raw = Raw::Text(flag.value.clone());
                 self.set(setting, raw, None, &flag.name, Source::Flag(flag.name.clone()));
             }
+            None if client_setting(&flag.key).is_some() => {
+                let name = client_setting(&flag.key).expect("just seen");
+                self.kafka_client.insert(name.to_owned(), Hidden::new(flag.value.clone()));
+            }
             None => self.unknown(flag.name.clone(), flag.key.clone()),
         }
+    }
+
+    /// A setting of librdkafka's. Its names have dots, which TOML takes for tables.
+    fn client(&mut self, file: &str, name: &str, value: &toml::Value) {
+        let text = match value {
+            toml::Value::Table(inner) => {
+                for (key, value) in inner {
+                    self.client(file, &format!("{name}.{key}"), value);
+                }
+                return;
+            }
+            toml::Value::String(text) => text.clone(),
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(value) => value.to_string(),
+            _ => return self.unknown(file.to_owned(), format!("kafka.{name}")),
+        };
+        self.kafka_client.insert(name.to_owned(), Hidden::new(text));
     }
 
     fn set(
@@ -286,8 +313,14 @@ impl Resolver {
                 source: self.values.get(setting.key).map_or(Source::Default, |(_, source)| source.clone()),
             })
             .collect();
-        Ok(Loaded { config: Config::assemble(raw_of), effective, notices: self.notices })
+        let config = Config { kafka_client: self.kafka_client.clone(), ..Config::assemble(raw_of) };
+        Ok(Loaded { config, effective, notices: self.notices })
     }
+}
+
+/// The name that librdkafka has for it.
+fn client_setting(key: &str) -> Option<&str> {
+    key.strip_prefix("kafka.").filter(|name| !name.is_empty())
 }
 
 fn is_section(prefix: &str) -> bool {

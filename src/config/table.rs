@@ -2,11 +2,13 @@
 //!
 //! [`Config`], [`SETTINGS`] and the page docs/configuration.md are made from this table.
 
+use std::collections::BTreeMap;
+
 use super::environment::{Form, Variable};
 use super::kind::{
-    Address, AnyKind, BaseUrl, Choice, Count, FilePath, INPUT_FORMATS, InputFormat, Kind, LOG_LEVELS, List,
-    Listen, LogLevel, Maybe, Name, OriginList, Port, Raw, SESSION_ENDS, STARTUP_MODES, Secret, Size, Span,
-    StartupMode, Switch, TIME_MODES, Text, TimeMode,
+    Address, AnyKind, BaseUrl, Choice, Count, FilePath, Hidden, INPUT_FORMATS, InputFormat, Kind, LOG_LEVELS,
+    List, Listen, LogAt, LogLevel, Maybe, Name, OriginList, Port, Raw, SESSION_ENDS, STARTUP_MODES, Secret,
+    Size, Span, StartupMode, Switch, TIME_MODES, Text, TimeMode,
 };
 use tidegate_dataflow::settings::SessionEnd;
 
@@ -53,6 +55,8 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq)]
         pub struct Config {
             $($( $(#[doc = $doc])+ pub $field: <$kind as Kind>::Value, )+)+
+            /// Settings of librdkafka, by its names: `kafka.<name>`.
+            pub kafka_client: BTreeMap<String, Hidden>,
         }
 
         /// Every setting.
@@ -74,7 +78,7 @@ macro_rules! settings {
                 Self { $($( $field: {
                     let kind: $kind = $make;
                     kind.parse(&raw_of($key)).expect("a value is checked before it is resolved")
-                }, )+)+ }
+                }, )+)+ kafka_client: BTreeMap::new() }
             }
         }
     };
@@ -94,8 +98,8 @@ settings! {
     "The process" {
         /// Where the log, the journal and the metric store lie.
         data_dir = "data_dir": FilePath { FilePath } = "tidegate-data";
-        /// The name of the deployment; it owns topics, ids and keys. Another name is another pipeline. Not used
-        /// yet: a data directory is one deployment.
+        /// The name of the deployment in Kafka; it owns the topic of bindings, ids and keys. Another name is
+        /// another pipeline. A data directory is one deployment, whatever it is called.
         deployment = "deployment": Name { Name { max: 64 } } = "tidegate";
         /// Worker threads of the dataflow. The rows do not depend on it.
         workers = "workers": Count { Count { min: 1, max: 256, unit: "threads" } } = "2",
@@ -233,6 +237,11 @@ settings! {
         /// for each tick in which something happened.
         snapshot_history_ms = "snapshot.history": Span { Span { min_ms: 0, max_ms: 30 * DAY } } = "10m";
     }
+    "The log" {
+        /// Which log is used: the one in the data directory, or Kafka at these brokers (`kafka://host:port,…`; without
+        /// hosts those of `kafka.bootstrap_servers`).
+        log_url = "log.url": LogAt { LogAt } = "embedded";
+    }
     "The embedded log" {
         /// Bytes of events that may wait to be written; beyond it, appends are told to come again.
         log_queue_bytes_max = "log.queue_bytes_max": Size { Size { min: 16 * MIB, max: TIB } } = "64MiB";
@@ -274,7 +283,7 @@ settings! {
             Count { Count { min: 0, max: 10_000, unit: "lines" } } = "10";
     }
     "Topics" {
-        /// Events. Not used yet: the embedded log has this topic only.
+        /// Events, in Kafka: the embedded log has only these.
         topic_events = "topics.events": Name { TOPIC } = "analytics_events",
             Plain "KAFKA_TOPIC_EVENTS";
         /// Rows of `EventAggregator`.
@@ -295,15 +304,21 @@ settings! {
         /// Partitions of the topic of events, where it is created.
         topic_partitions = "topics.partitions": Count { Count { min: 1, max: 1_024, unit: "partitions" } } = "6",
             Plain "KAFKA_TOPIC_PARTITIONS";
-        /// Where a new deployment starts in a topic that has events already. Not used yet.
+        /// Where a new deployment starts in a topic of Kafka's that has events already.
         startup_mode = "topics.startup_mode": Choice<StartupMode> { Choice(STARTUP_MODES) } = "earliest-offset",
             Plain "PROCESSING_KAFKA_SCAN_STARTUP_MODE";
     }
-    "Kafka (not used yet)" {
+    "Kafka" {
         /// The brokers to ask first, separated by commas.
         kafka_bootstrap_servers = "kafka.bootstrap_servers": Maybe<Text> { Maybe(Text { what: "host:port, or several separated by commas" }) }
             = "unset",
             Plain "KAFKA_BOOTSTRAP_SERVERS";
+        /// Partitions of a topic of rows, where it is created.
+        kafka_rows_partitions = "kafka.rows_partitions": Count { Count { min: 1, max: 1_024, unit: "partitions" } } = "3";
+        /// Replicas of a topic that is created; `unset` takes the brokers' default.
+        kafka_replicas = "kafka.replicas": Maybe<Count> { Maybe(Count { min: 1, max: 16, unit: "replicas" }) } = "unset";
+        /// How long Kafka may take for an answer.
+        kafka_request_timeout_ms = "kafka.request_timeout": Span { Span { min_ms: 100, max_ms: 300_000 } } = "10s";
     }
     "ClickHouse (not used yet)" {
         /// The host.

@@ -19,7 +19,7 @@ use tidegate_runner::{Accept, Clock as _, Cut, Cuts, Recovery, Script};
 
 use super::progress::Bar;
 use super::{Fingerprint, LineEvent, LineEvents};
-use crate::assembly::{Pipeline, Watchers, open_log, recover_from, tidy};
+use crate::assembly::{Log, Pipeline, Watchers, open_log, recover_from, tidy};
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
 
@@ -34,7 +34,7 @@ const CUT_PATIENCE: Duration = Duration::from_millis(200);
 
 /// An import under way.
 pub(crate) struct Engine {
-    log: EmbeddedLog,
+    log: Log,
     appender: EmbeddedAppender,
     pipeline: Pipeline,
     cuts: Cuts,
@@ -79,10 +79,10 @@ impl Engine {
         fingerprint: Option<Fingerprint>,
     ) -> Result<Self, CommandError> {
         let name = name_of(config, fingerprint);
-        let log = open_beside_nothing(config, &name)?;
+        let log = Log::from(open_beside_nothing(config, &name)?);
         let recovered = recover_from(&log, config, config.import_job_settings(), Accept::default())?;
         let recovery = &recovered.recovery;
-        let state = log.import_state(&name).map_err(failure)?;
+        let state = own(&log).import_state(&name).map_err(failure)?;
         if state != ImportState::Unfinished {
             refuse_what_is_past(recovery, lines, state, &config.data_dir)?;
         }
@@ -100,7 +100,7 @@ impl Engine {
             Watchers::none(),
         )?;
         // Only now is it sure that something will be appended.
-        let ImportBegun { done, before } = log.import_begin(&name, newest).map_err(failure)?;
+        let ImportBegun { done, before } = own(&log).import_begin(&name, newest).map_err(failure)?;
         let mut reader = log.reader();
         let mut base = BTreeMap::new();
         for partition in reader.partitions().map_err(failure)? {
@@ -109,7 +109,7 @@ impl Engine {
             base.insert(partition, Offset(end.0 - own));
         }
         replay.wait(&pipeline);
-        let appender = log.appender();
+        let appender = own(&log).appender();
         Ok(Self {
             log,
             appender,
@@ -160,9 +160,9 @@ impl Engine {
         self.cut(true)?;
         self.pipeline.running.handle().wake();
         let progress = self.pipeline.finish()?;
-        self.log.import_finish(&self.name).map_err(failure)?;
-        while tidy(&self.log, config, progress.snapshots.events_from.clone(), false)? {}
-        self.log.close();
+        own(&self.log).import_finish(&self.name).map_err(failure)?;
+        while tidy(own(&self.log), config, progress.snapshots.events_from.clone(), false)? {}
+        drop(self.log);
         let resumed = self.done.values().sum();
         Ok(Imported { ledger: progress.ledger, before: self.before, resumed })
     }
@@ -317,6 +317,11 @@ impl Replay {
         }
         bar.finish();
     }
+}
+
+/// The log, which is the one of the data directory.
+fn own(log: &Log) -> &EmbeddedLog {
+    log.embedded().expect("an import opens that one")
 }
 
 fn failure(error: impl std::error::Error + Send + Sync + 'static) -> CommandError {

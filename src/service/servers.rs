@@ -10,7 +10,7 @@ use tidegate_cache::MemoryCache;
 use tidegate_cache_api::CacheApi;
 use tidegate_ingest::{Ingest, ids};
 use tidegate_log::EventAppender;
-use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog};
+use tidegate_log::embedded::LogWatch;
 use tidegate_runner::clock::SystemClock;
 use tidegate_runner::{Clock as _, Status, metrics, web};
 use tidegate_server::{exposition, problem, serve};
@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::listeners::Listeners;
 use super::{Registries, readiness};
-use crate::assembly::{self, Pipeline};
+use crate::assembly::{self, Appender, Log, Pipeline};
 use crate::config::{Config, duration, size};
+use crate::exit::CommandError;
 
 /// Every listener at work.
 pub(super) struct Servers<A> {
@@ -32,21 +33,21 @@ pub(super) struct Servers<A> {
     stop_others: CancellationToken,
 }
 
-impl Servers<EmbeddedAppender> {
+impl Servers<Appender> {
     /// Starts serving.
     pub(super) fn start(
         runtime: &Runtime,
         config: &Config,
         listeners: Listeners,
         registries: Registries,
-        log: &EmbeddedLog,
+        log: &Log,
         pipeline: &Pipeline,
         cache: MemoryCache,
-    ) -> Self {
+    ) -> Result<Self, CommandError> {
         let mut registries = registries.with_process();
         let status = Arc::clone(pipeline.running.status());
         let (stop_intake, stop_others) = (CancellationToken::new(), CancellationToken::new());
-        let ingest = ingest(config, log, &status, &mut registries.ingest);
+        let ingest = ingest(config, log, &status, &mut registries.ingest)?;
         let api = CacheApi::new(
             api_config(config),
             cache,
@@ -56,7 +57,9 @@ impl Servers<EmbeddedAppender> {
         );
         metrics::register(&mut registries.dataflow, Arc::clone(&status), env!("CARGO_PKG_VERSION"));
         let watch = log.watch();
-        let further = Arc::new(move || readiness::of_log(watch.refusing()).into_iter().collect());
+        let further = Arc::new(move || {
+            readiness::of_log(watch.as_ref().and_then(LogWatch::refusing)).into_iter().collect()
+        });
         let health = Router::new().route("/healthz", get(async || r#"{"status":"ok"}"#));
         let sinks = plain(exposition(Arc::new(registries.sinks)).merge(health.clone()));
         let routers = [
@@ -77,7 +80,7 @@ impl Servers<EmbeddedAppender> {
             }
         }
         others.spawn_on(api.follow(), runtime.handle());
-        Self { ingest, intake, others, stop_intake, stop_others }
+        Ok(Self { ingest, intake, others, stop_intake, stop_others })
     }
 }
 
@@ -109,10 +112,10 @@ impl<A: EventAppender> Servers<A> {
 
 fn ingest(
     config: &Config,
-    log: &EmbeddedLog,
+    log: &Log,
     status: &Arc<Status>,
     registry: &mut Registry,
-) -> Ingest<EmbeddedAppender> {
+) -> Result<Ingest<Appender>, CommandError> {
     let own = tidegate_ingest::Config {
         body_bytes_max: size(config.ingest_body_bytes_max),
         body_timeout: duration(config.ingest_body_timeout_ms),
@@ -121,15 +124,17 @@ fn ingest(
         origins: config.ingest_cors_origins.clone(),
     };
     let (status, watch) = (Arc::clone(status), log.watch());
-    let ready =
-        move || readiness::for_senders(&status.progress(), watch.refusing().as_ref()).map_or(Ok(()), Err);
+    let ready = move || {
+        let refusing = watch.as_ref().and_then(LogWatch::refusing);
+        readiness::for_senders(&status.progress(), refusing.as_ref()).map_or(Ok(()), Err)
+    };
     let parts = tidegate_ingest::Parts {
-        appender: log.appender(),
+        appender: log.appender()?,
         clock: Arc::new(|| SystemClock.now()),
         ids: ids::system(),
         ready: Arc::new(ready),
     };
-    Ingest::new(own, parts, registry)
+    Ok(Ingest::new(own, parts, registry))
 }
 
 fn api_config(config: &Config) -> tidegate_cache_api::Config {

@@ -29,6 +29,7 @@ impl Receiver<'_> {
 
 impl Intake for Receiver<'_> {
     fn event(&mut self, offset: Offset, append_time: EventTime, event: &Decoded<'_>) {
+        self.cursor.records += 1;
         let appended = Appended { oldest: append_time, newest: append_time };
         self.cursor.appended = Some(self.cursor.appended.map_or(appended, |others| others.and(appended)));
         let event = match self.event_time {
@@ -47,6 +48,7 @@ impl Intake for Receiver<'_> {
     }
 
     fn undecodable(&mut self, offset: Offset) {
+        self.cursor.records += 1;
         self.drop(offset, DropReason::Rejected);
     }
 }

@@ -27,7 +27,9 @@ use crate::error::RunError;
 #[derive(Clone, Debug)]
 pub struct Accepted {
     /// Where reading jumps.
-    pub gap: BTreeMap<PartitionId, Gap>,
+    pub jumps: BTreeMap<PartitionId, Gap>,
+    /// Whether something is gone; otherwise a new deployment begins where it was told to.
+    pub is_gap: bool,
     /// The snapshot of nothing.
     pub manifest: Manifest,
 }
@@ -56,14 +58,19 @@ impl Accepted {
             }
         }
         let Binding { epoch, now, close_to, .. } = *last;
-        Self { gap, manifest: Manifest { epoch, now, close_to, partitions, origin, objects: Vec::new() } }
+        Self {
+            jumps: gap,
+            is_gap: true,
+            manifest: Manifest { epoch, now, close_to, partitions, origin, objects: Vec::new() },
+        }
     }
 
-    /// Where there is no binding, and events before `begins` are gone.
+    /// Where there is no binding: events before `begins` are gone, or none of this deployment's business.
     pub(super) fn at_the_beginning(
         first: Epoch,
         origin: Origin,
         begins: &BTreeMap<PartitionId, Offset>,
+        is_gap: bool,
     ) -> Self {
         let gap = |(partition, resumed): (&PartitionId, &Offset)| {
             (*partition, Gap { bound: Offset::ZERO, resumed: *resumed })
@@ -78,7 +85,7 @@ impl Accepted {
             origin,
             objects: Vec::new(),
         };
-        Self { gap: begins.iter().map(gap).collect(), manifest }
+        Self { jumps: begins.iter().map(gap).collect(), is_gap, manifest }
     }
 
     /// What the workers start from.
@@ -106,7 +113,7 @@ impl Accepted {
         if is_planted(Bug::GoneForgotten) {
             return Ok(latest);
         }
-        for (partition, gap) in &self.gap {
+        for (partition, gap) in &self.jumps {
             let mut next = None;
             log.read(*partition, gap.resumed, 1, &mut |record| {
                 next.get_or_insert(record.append_time);
@@ -118,10 +125,18 @@ impl Accepted {
         Ok(latest)
     }
 
-    /// Counts the events that nobody has read, for every job that reads events.
+    /// What the first binding says of what is gone.
+    pub(crate) fn gap(&self) -> Option<BTreeMap<PartitionId, Gap>> {
+        self.is_gap.then(|| self.jumps.clone())
+    }
+
+    /// Counts the events that are gone and that nobody has read, for every job that reads events.
     pub(super) fn count(&self, settings: &JobSettings, ledger: &mut Ledger) {
+        if !self.is_gap {
+            return;
+        }
         let missing = |gap: &Gap| gap.resumed.0.saturating_sub(gap.bound.0);
-        let counts = Counts { missing: self.gap.values().map(missing).sum(), ..Counts::default() };
+        let counts = Counts { missing: self.jumps.values().map(missing).sum(), ..Counts::default() };
         for job in job::all(settings).iter().filter(|job| job.reads_events()) {
             ledger.add(job.name(), counts);
         }

@@ -139,6 +139,34 @@ fn a_new_deployment_begins_with_the_unix_time_and_a_secret() {
 }
 
 #[test]
+fn a_new_deployment_begins_in_a_log_where_it_is_told_to() {
+    let settings = JobSettings::default();
+    for (begins_at, first, appended_by) in
+        [(BeginsAt::Oldest, 5, append_time(5)), (BeginsAt::Newest, 20, Noon.now())]
+    {
+        let (mut log, accept) = (Bounds(Offset(5)..Offset(20)), Accept { begins_at, ..Accept::default() });
+        let recovery = recover(&mut Bound(Vec::new()), &settings, accept, &mut log, None, &Noon, &mut Sevens)
+            .expect("it is told where to begin");
+        let accepted = recovery.accepted.as_ref().expect("its first binding says where");
+        assert_eq!(accepted.gap(), None, "nothing is missing");
+        assert_eq!(recovery.ledger, Ledger::default());
+        let ends = recovery.snapshot.expect("a snapshot of nothing").ends();
+        assert_eq!(ends, BTreeMap::from([(PartitionId(0), Offset(first))]));
+        // Of windows that were under way some events are none of its business.
+        let begin = JobStart { epoch: recovery.next, after: appended_by.plus_ms(60_000) };
+        assert!(recovery.starts.len() == recovery.definitions.len());
+        assert!(recovery.starts.values().all(|own| *own == begin));
+        // A restart goes on from there, and from nowhere else.
+        let nothing = Some(accepted.manifest.clone());
+        let first_bound = Binding { origin: recovery.origin, snapshot: nothing, ..binding(2_000, first + 1, 100) };
+        let first_bound = Binding { epoch: recovery.next, ..first_bound };
+        let again = start_with(&Objects::default(), vec![first_bound], 0..30).expect("it is whole");
+        assert_eq!(again.snapshot.expect("that of nothing").ends()[&PartitionId(0)], Offset(first));
+        assert_eq!((again.replay.len(), again.replay_events), (1, 1));
+    }
+}
+
+#[test]
 fn a_restart_goes_on_where_the_journal_ends() {
     let recovery = start(journal(), &JobSettings::default(), 0..20).expect("it is whole");
     assert_eq!(recovery.next, Epoch(13));
@@ -157,7 +185,7 @@ fn a_restart_goes_on_where_the_journal_ends() {
 /// The same start, with changed jobs accepted.
 fn accepted(bindings: Vec<Binding>, settings: &JobSettings) -> Recovery {
     let mut log = Bounds(Offset(0)..Offset(20));
-    let accept = Accept { changed_jobs: true, gap: false };
+    let accept = Accept { changed_jobs: true, ..Accept::default() };
     let recovery = recover(&mut Bound(bindings), settings, accept, &mut log, None, &Noon, &mut Sevens);
     recovery.expect("what changed is accepted")
 }

@@ -33,6 +33,45 @@ impl fmt::Display for ListenAt {
     }
 }
 
+/// Which log is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogUrl {
+    /// The one in the data directory.
+    Embedded,
+    /// Kafka, at these brokers; `None`: where other settings say.
+    Kafka(Option<String>),
+}
+
+/// `embedded`, or the URL of a Kafka.
+#[derive(Debug)]
+pub struct LogAt;
+
+impl Kind for LogAt {
+    type Value = LogUrl;
+
+    fn parse(&self, raw: &Raw) -> Option<LogUrl> {
+        let text = raw.text()?.trim();
+        if text == "embedded" {
+            return Some(LogUrl::Embedded);
+        }
+        let hosts = text.strip_prefix("kafka://")?.trim_end_matches('/');
+        let is_host = |host: &str| !host.is_empty() && !host.contains(['/', ' ', '@']);
+        let all = (!hosts.is_empty()).then(|| hosts.to_owned());
+        all.as_ref().is_none_or(|hosts| hosts.split(',').all(is_host)).then_some(LogUrl::Kafka(all))
+    }
+
+    fn allowed(&self) -> String {
+        "embedded, or kafka:// and brokers, such as kafka://localhost:9092".to_owned()
+    }
+
+    fn show(&self, value: &LogUrl) -> Shown {
+        match value {
+            LogUrl::Embedded => words("embedded"),
+            LogUrl::Kafka(hosts) => words(&format!("kafka://{}", hosts.as_deref().unwrap_or_default())),
+        }
+    }
+}
+
 /// A port, or an address and a port.
 #[derive(Debug)]
 pub struct Listen;

@@ -35,6 +35,11 @@ impl Kind for Text {
 pub struct Hidden(String);
 
 impl Hidden {
+    /// Hides a text.
+    pub(in crate::config) fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text, for the one place that needs it.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -6,7 +6,7 @@ use super::*;
 
 /// A start that accepts gaps.
 fn go_on(bindings: Vec<Binding>, log: Range<u64>) -> Recovery {
-    let (settings, accept) = (JobSettings::default(), Accept { changed_jobs: false, gap: true });
+    let (settings, accept) = (JobSettings::default(), Accept { gap: true, ..Accept::default() });
     let mut log = Bounds(Offset(log.start)..Offset(log.end));
     let store = Objects::default();
     recover(&mut Bound(bindings), &settings, accept, &mut log, Some(&store), &Noon, &mut Sevens)
@@ -23,7 +23,7 @@ fn jump(bound: u64, resumed: u64) -> BTreeMap<PartitionId, Gap> {
 }
 
 fn gap_of(recovery: &Recovery) -> Option<BTreeMap<PartitionId, Gap>> {
-    recovery.accepted.as_ref().map(|accepted| accepted.gap.clone())
+    recovery.accepted.as_ref().and_then(Accepted::gap)
 }
 
 fn missing(recovery: &Recovery) -> u64 {
@@ -69,7 +69,7 @@ fn what_is_whole_is_not_given_up() {
 #[test]
 fn a_changed_job_is_refused_beside_a_gap() {
     let settings = JobSettings { session_gap_ms: 1, ..JobSettings::default() };
-    let accept = Accept { changed_jobs: false, gap: true };
+    let accept = Accept { gap: true, ..Accept::default() };
     let mut log = Bounds(Offset(12)..Offset(20));
     let refused = recover(&mut Bound(journal()), &settings, accept, &mut log, None, &Noon, &mut Sevens);
     assert!(matches!(refused, Err(RunError::DefinitionChanged { .. })), "{refused:?}");
@@ -79,8 +79,9 @@ fn a_changed_job_is_refused_beside_a_gap() {
 fn later_starts_go_on_from_the_gap() {
     let first = go_on(journal(), 12..20);
     let mut bindings = journal();
-    let (gap, nothing) = first.accepted.map(|accepted| (accepted.gap, accepted.manifest)).unzip();
-    let jumped = Binding { snapshot: nothing, gap, starts: first.starts, ..binding(13, 14, 250) };
+    let (gap, nothing) = first.accepted.map(|accepted| (accepted.gap(), accepted.manifest)).unzip();
+    let jumped =
+        Binding { snapshot: nothing, gap: gap.flatten(), starts: first.starts, ..binding(13, 14, 250) };
     bindings.extend([jumped, binding(14, 15, 260)]);
     let store = Objects::default();
     let later = start_with(&store, bindings.clone(), 12..20).expect("nothing is gone since");
