@@ -21,7 +21,9 @@ use tidegate_runner::{
     Accept, Clock, Entropy, ObjectSnapshots, Parts, Recovery, Remedy, RunError, RunnerConfig, Running,
     Script, SnapshotLimits, Topics, recover, start,
 };
-use tidegate_sinks::{CacheConfig, CacheSink, METRICS_FILE, OpenError, Sink, SqliteSeed, SqliteStore};
+use tidegate_sinks::{
+    CacheConfig, CacheSink, METRICS_FILE, NoSeed, OpenError, SeedSource, Sink, SqliteSeed, SqliteStore,
+};
 
 use crate::config::{Config, size};
 use crate::exit::{CommandError, Exit};
@@ -86,21 +88,23 @@ pub(crate) struct Recovered {
 
 /// A pipeline under way.
 pub(crate) struct Pipeline {
-    pub(crate) running: Running,
+    running: Option<Running>,
     sinks: Vec<SinkThread>,
 }
 
 impl Pipeline {
-    /// Starts the runner and the sinks on an open log.
+    /// Starts the runner and the sinks on an open log; without `recovered` only the sinks.
     pub(crate) fn start(
         log: &Log,
         config: &Config,
         time: TimeSettings,
-        recovered: Recovered,
+        recovered: Option<Recovered>,
         script: Script,
         watchers: Watchers,
     ) -> Result<Self, CommandError> {
-        let sinks = start_sinks(log, config, watchers.store, watchers.cache)?;
+        let Watchers { observer, is_stored, store, cache } = watchers;
+        let sinks = start_sinks(log, config, is_stored.then_some(store), cache)?;
+        let Some(recovered) = recovered else { return Ok(Self { running: None, sinks }) };
         let parts = Parts {
             config: RunnerConfig {
                 workers: config.worker_threads(),
@@ -125,40 +129,46 @@ impl Pipeline {
             script,
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
             snapshots: Some(recovered.snapshots),
-            observer: watchers.observer,
+            observer,
         };
         let running = start(parts).map_err(run_error)?;
-        Ok(Self { running, sinks })
+        Ok(Self { running: Some(running), sinks })
+    }
+
+    /// The run of the dataflow, where this process has it.
+    pub(crate) fn running(&self) -> Option<&Running> {
+        self.running.as_ref()
     }
 
     /// Waits until everything that was read is committed, and everything committed is in the tables.
-    pub(crate) fn finish(self) -> Result<Progress, CommandError> {
-        let ran = self.running.join().map_err(run_error);
+    pub(crate) fn finish(self) -> Result<Option<Progress>, CommandError> {
+        let ran = self.running.map(Running::join).transpose().map_err(run_error);
         Drained { ran, sinks: self.sinks }.finish(None)
     }
 
     /// Ends the run in order, within `limits`; the intake must have been stopped.
     pub(crate) fn drain(self, limits: DrainLimits) -> Drained {
-        let ran = self.running.drain(limits).map(|drained| drained.progress).map_err(run_error);
+        let drain = |running: Running| running.drain(limits).map(|drained| drained.progress);
+        let ran = self.running.map(drain).transpose().map_err(run_error);
         Drained { ran, sinks: self.sinks }
     }
 }
 
 /// A pipeline whose run is over. Its sinks still store what was committed.
 pub(crate) struct Drained {
-    ran: Result<Progress, CommandError>,
+    ran: Result<Option<Progress>, CommandError>,
     sinks: Vec<SinkThread>,
 }
 
 impl Drained {
     /// Waits until everything committed is in the tables, or `until` has come: what is not stored by then is
     /// stored by the next start.
-    pub(crate) fn finish_by(self, until: Instant) -> Result<Progress, CommandError> {
+    pub(crate) fn finish_by(self, until: Instant) -> Result<Option<Progress>, CommandError> {
         self.finish(Some(until))
     }
 
     /// Waits for every sink, whatever became of the run; its failure is what is told first.
-    fn finish(self, until: Option<Instant>) -> Result<Progress, CommandError> {
+    fn finish(self, until: Option<Instant>) -> Result<Option<Progress>, CommandError> {
         self.sinks.iter().for_each(|sink| sink.begin_finish(until));
         let mut stored = Ok(());
         for sink in self.sinks {
@@ -171,20 +181,26 @@ impl Drained {
 fn start_sinks(
     log: &Log,
     config: &Config,
-    metrics: Option<SinkMetrics>,
+    store: Option<Option<SinkMetrics>>,
     cache: Option<WatchedCache>,
 ) -> Result<Vec<SinkThread>, CommandError> {
     let path = Path::new(&config.data_dir).join(METRICS_FILE);
-    // The file is there before the cache begins from it.
-    let store = SqliteStore::open(&path).map_err(|error| {
-        let newer = matches!(error, OpenError::NewerFormat { .. });
-        CommandError::new(if newer { Exit::Refused } else { Exit::Failure }, error)
-    })?;
-    let sink = Sink::new(log.row_reader()?, store, sink_config(config));
-    let mut threads = vec![SinkThread::start(StoreSteps { sink, metrics }, Arc::new(SystemClock))?];
+    let has_store = store.is_some();
+    let mut threads = Vec::new();
+    if let Some(metrics) = store {
+        std::fs::create_dir_all(&config.data_dir)?;
+        // The file is there before the cache begins from it.
+        let store = SqliteStore::open(&path).map_err(|error| {
+            let newer = matches!(error, OpenError::NewerFormat { .. });
+            CommandError::new(if newer { Exit::Refused } else { Exit::Failure }, error)
+        })?;
+        let sink = Sink::new(log.row_reader()?, store, sink_config(config));
+        threads.push(SinkThread::start(StoreSteps { sink, metrics }, Arc::new(SystemClock))?);
+    }
     if let Some(watched) = cache {
-        let (reader, seed) = (log.row_reader()?, SqliteSeed::new(&path));
-        let sink = CacheSink::new(reader, watched.cache.clone(), seed, cache_sink_config(config));
+        let seed: Box<dyn SeedSource> =
+            if has_store { Box::new(SqliteSeed::new(&path)) } else { Box::new(NoSeed) };
+        let sink = CacheSink::new(log.row_reader()?, watched.cache.clone(), seed, cache_sink_config(config));
         threads.push(SinkThread::start(CacheSteps { sink, watched }, Arc::new(SystemClock))?);
     }
     Ok(threads)

@@ -11,10 +11,10 @@ use tidegate_runner::Accept;
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::commands;
-use crate::config::{self, Inputs, Loaded};
+use crate::config::{self, Config, Inputs, Loaded, LogUrl};
 use crate::exit::{CommandError, Exit};
 use crate::logging;
-use crate::service;
+use crate::service::{self, Roles};
 use args::{Cli, Command};
 
 /// Runs the program with the arguments and the environment of the process.
@@ -60,8 +60,16 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<
         Command::Up(args) => {
             let accept =
                 Accept { changed_jobs: args.accept_changed_jobs, gap: args.accept_gap, ..Accept::default() };
-            service::run(&loaded.config, accept, out)
+            service::run(&loaded.config, Roles::ALL, accept, out)
         }
+        Command::Ingest(_) => role(&loaded.config, Roles::INGEST, Accept::default(), out),
+        Command::Dataflow(args) => {
+            let accept =
+                Accept { changed_jobs: args.accept_changed_jobs, gap: args.accept_gap, ..Accept::default() };
+            role(&loaded.config, Roles::DATAFLOW, accept, out)
+        }
+        Command::Sink(_) => role(&loaded.config, Roles::SINK, Accept::default(), out),
+        Command::CacheApi(_) => role(&loaded.config, Roles::CACHE_API, Accept::default(), out),
         Command::Import(args) => commands::import::run(args, &loaded.config, out),
         Command::Query(args) => commands::query::run(args, &loaded.config, out),
         Command::Explain(args) => commands::explain::run(args, &loaded.config, out),
@@ -75,6 +83,15 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<
 }
 
 /// The effective configuration of this command line, in this environment.
+/// Runs a part of the pipeline. What its parts share is Kafka: the embedded log belongs to one process.
+fn role(config: &Config, roles: Roles, accept: Accept, out: &mut dyn Write) -> Result<Exit, CommandError> {
+    let log_url = match &config.log_url {
+        LogUrl::Embedded => LogUrl::Kafka(None),
+        kafka => kafka.clone(),
+    };
+    service::run(&Config { log_url, ..config.clone() }, roles, accept, out)
+}
+
 fn load(cli: &Cli) -> Result<Loaded, CommandError> {
     let usage = |error| CommandError::new(Exit::Usage, error);
     let inputs = Inputs {

@@ -25,7 +25,7 @@ use crate::config::{Config, TimeMode, size};
 use crate::exit::{CommandError, Exit};
 use crate::load::{self, LoadConfig, LoadStats, PATH, Totals, TrafficConfig};
 use crate::print::ledger_table;
-use crate::service::Service;
+use crate::service::{Roles, Service};
 use check::{ByWindow, Scope};
 use scratch::Scratch;
 use screen::Screen;
@@ -79,11 +79,11 @@ pub(crate) fn run(demo: &DemoConfig, config: &Config, out: &mut dyn Write) -> Re
     let scratch = Scratch::create()?;
     let config = Config { data_dir: scratch.path().to_owned(), ..config.clone() };
     let stop = CancellationToken::new();
-    let service = Service::start(&config, Accept::default(), stop.clone())?;
+    let service = Service::start(&config, Roles::ALL, Accept::default(), stop.clone())?;
     let mut out = Audience::new(out);
     let watched = watch(demo, &config, &service, &stop, &mut out);
     // Whatever was met on the way, the service ends in order; what ended the engine explains the rest.
-    let ledger = service.shut_down()?;
+    let ledger = service.shut_down()?.expect("it runs the dataflow");
     report(&watched?, &ledger, &config, &mut out)
 }
 
@@ -197,7 +197,7 @@ struct Traffic {
 
 impl Traffic {
     fn start(service: &Service, demo: &DemoConfig, config: &Config) -> Result<Self, CommandError> {
-        let url = format!("http://{}", service.addresses().ingest);
+        let url = format!("http://{}", service.addresses().of("ingest"));
         let target = Target::parse(&url, PATH).map_err(|error| CommandError::new(Exit::Failure, error))?;
         let load = LoadConfig {
             target: Arc::new(target),

@@ -11,6 +11,7 @@ mod freshness;
 mod listeners;
 mod log_metrics;
 mod readiness;
+mod roles;
 mod servers;
 pub(crate) mod signals;
 mod sink_metrics;
@@ -27,7 +28,7 @@ use tidegate_cache::MemoryCache;
 use tidegate_log::embedded::{EmbeddedLog, Fill};
 use tidegate_model::Ledger;
 use tidegate_runner::run::DrainLimits;
-use tidegate_runner::{Accept, Script, Status};
+use tidegate_runner::{Accept, Running, Script, Status};
 use tidegate_server::process;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,8 @@ pub(crate) use freshness::Recent;
 use freshness::{Committed, Freshness};
 pub(crate) use listeners::Addresses;
 use listeners::Listeners;
+use roles::Role;
+pub(crate) use roles::Roles;
 use servers::Servers;
 pub(crate) use sink_metrics::{CacheSinkMetrics, SinkMetrics};
 
@@ -77,13 +80,14 @@ impl Service {
     /// Starts everything. It ends when `stop` is cancelled, or the process is told to end.
     pub(crate) fn start(
         config: &Config,
+        roles: Roles,
         accept: Accept,
         stop: CancellationToken,
     ) -> Result<Self, CommandError> {
         let descriptors = descriptors::raise_limit();
         tracing::debug!(?descriptors, "open files");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("http").build()?;
-        let listeners = runtime.block_on(Listeners::bind(config));
+        let listeners = runtime.block_on(Listeners::bind(config, roles));
         let listeners = listeners.map_err(|error| CommandError::new(Exit::Failure, error))?;
         let addresses = listeners.addresses();
         {
@@ -94,7 +98,8 @@ impl Service {
         let ending = Ending::watched(deadline, stop.clone(), runtime.handle().clone())?;
 
         let log = open(config)?;
-        let recovered = recover_from(&log, config, config.job_settings(), accept)?;
+        let recover = || recover_from(&log, config, config.job_settings(), accept);
+        let recovered = roles.has(Role::Dataflow).then(recover).transpose()?;
         let mut registries = Registries::default();
         let freshness = Arc::new(Freshness::register(&mut registries.dataflow));
         if let Some(watch) = log.watch() {
@@ -116,8 +121,9 @@ impl Service {
                     });
                 }
             }),
+            is_stored: roles.has(Role::Store),
             store: Some(SinkMetrics::register(&mut registries.sinks, config.store_batch_rows)),
-            cache: Some(WatchedCache {
+            cache: roles.has(Role::Cache).then(|| WatchedCache {
                 cache: cache.clone(),
                 metrics: CacheSinkMetrics::register(&mut registries.api),
                 readable: Arc::new(move |epoch, now| readable.readable(epoch, now)),
@@ -145,13 +151,17 @@ impl Service {
     }
 
     /// Where it listens.
-    pub(crate) fn addresses(&self) -> Addresses {
-        self.addresses
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
-    /// How the engine is.
+    /// How the engine is, of a process that has it.
     pub(crate) fn status(&self) -> &Arc<Status> {
-        self.pipeline.running.status()
+        self.running().expect("the process runs the dataflow").status()
+    }
+
+    fn running(&self) -> Option<&Running> {
+        self.pipeline.running()
     }
 
     /// How fresh the newest answers are.
@@ -176,7 +186,8 @@ impl Service {
 
     /// Waits until everything that was committed before is replayed, or it is told to end.
     pub(crate) fn wait_until_ready(&self) {
-        while !self.stop.is_cancelled() && !self.is_over() && !self.status().progress().live() {
+        let is_live = || self.running().is_none_or(|running| running.status().progress().live());
+        while !self.stop.is_cancelled() && !self.is_over() && !is_live() {
             self.pause(Duration::from_millis(10));
         }
     }
@@ -198,7 +209,7 @@ impl Service {
         if !becomes_full && self.tidied.get().elapsed() < TIDY_EVERY {
             return;
         }
-        let events_from = self.pipeline.running.status().progress().snapshots.events_from;
+        let events_from = self.status().progress().snapshots.events_from;
         match tidy(log, &self.config, events_from, true) {
             // It stays due: the next look goes on.
             Ok(true) => return,
@@ -220,7 +231,7 @@ impl Service {
 
     /// Whether the engine has ended by itself.
     pub(crate) fn is_over(&self) -> bool {
-        self.pipeline.running.is_over()
+        self.running().is_some_and(Running::is_over)
     }
 
     /// Rests, but not when it is told to end. What has to be done now and then is done first.
@@ -235,7 +246,7 @@ impl Service {
 
     /// Ends it in order, within the deadline, and says where every event went. The process is expected to end
     /// with it: one that is still there a little after the deadline is ended.
-    pub(crate) fn shut_down(self) -> Result<Ledger, CommandError> {
+    pub(crate) fn shut_down(self) -> Result<Option<Ledger>, CommandError> {
         let Self { runtime, stop, log, pipeline, mut servers, ending, .. } = self;
         stop.cancel();
         ending.begin(Step::Intake);
@@ -252,7 +263,7 @@ impl Service {
         drop(log);
         // A peer that is slow to read its last answer must not hold up the end.
         runtime.shutdown_timeout(ending.left(Step::Closing));
-        drained.map(|progress| progress.ledger)
+        drained.map(|progress| progress.map(|progress| progress.ledger))
     }
 }
 
@@ -302,11 +313,15 @@ fn open(config: &Config) -> Result<Log, CommandError> {
     Ok(log.into())
 }
 
-/// Runs a service until it is told to end: what `tidegate up` does. It does so whether or not anybody reads
-/// what it says.
-pub(crate) fn run(config: &Config, accept: Accept, out: &mut dyn Write) -> Result<Exit, CommandError> {
+/// Runs the roles of a process until it is told to end. It does so whether or not anybody reads what it says.
+pub(crate) fn run(
+    config: &Config,
+    roles: Roles,
+    accept: Accept,
+    out: &mut dyn Write,
+) -> Result<Exit, CommandError> {
     let began = Instant::now();
-    let service = Service::start(config, accept, CancellationToken::new())?;
+    let service = Service::start(config, roles, accept, CancellationToken::new())?;
     let mut out = Audience::new(out);
     for line in service.addresses().lines() {
         writeln!(out, "{line}")?;
@@ -318,7 +333,7 @@ pub(crate) fn run(config: &Config, accept: Accept, out: &mut dyn Write) -> Resul
         out.flush()?;
     }
     service.wait();
-    let ledger = service.shut_down()?;
+    let Some(ledger) = service.shut_down()? else { return Ok(Exit::Done) };
     if ledger.jobs.is_empty() {
         writeln!(out, "no event was committed yet")?;
     } else {

@@ -18,7 +18,7 @@ pub mod sqlite;
 pub mod store;
 
 pub use batch::{Batch, Table};
-pub use cache::{CacheConfig, CacheProgress, CacheSink, CacheSinkError, CacheTotals, SeedSource};
+pub use cache::{CacheConfig, CacheProgress, CacheSink, CacheSinkError, CacheTotals, NoSeed, SeedSource};
 pub use sink::{Config, Progress, Sink, SinkError};
 pub use sqlite::{METRICS_FILE, OpenError, SqliteSeed, SqliteStore};
 pub use store::{MetricStore, StoreError};

@@ -8,7 +8,7 @@ use tidegate_log::RowReader;
 use tidegate_log::event::Wake;
 use tidegate_model::{Epoch, EventTime};
 use tidegate_runner::{Clock as _, Observer, clock::SystemClock};
-use tidegate_sinks::{CacheSink, CacheSinkError, Sink, SinkError, SqliteSeed, SqliteStore};
+use tidegate_sinks::{CacheSink, CacheSinkError, SeedSource, Sink, SinkError, SqliteStore};
 
 use super::sink_thread::Steps;
 use crate::service::{CacheSinkMetrics, SinkMetrics};
@@ -17,7 +17,9 @@ use crate::service::{CacheSinkMetrics, SinkMetrics};
 pub(crate) struct Watchers {
     /// Is told of commits.
     pub(crate) observer: Box<dyn Observer>,
-    /// Counts what the metric store takes.
+    /// Whether rows go to the metric store.
+    pub(crate) is_stored: bool,
+    /// Counts what it takes.
     pub(crate) store: Option<SinkMetrics>,
     /// The cache, where there is one.
     pub(crate) cache: Option<WatchedCache>,
@@ -34,9 +36,9 @@ pub(crate) struct WatchedCache {
 }
 
 impl Watchers {
-    /// Nobody, and no cache.
+    /// Nobody, and no cache: rows go to the metric store.
     pub(crate) fn none() -> Self {
-        Self { observer: Box::new(()), store: None, cache: None }
+        Self { observer: Box::new(()), is_stored: true, store: None, cache: None }
     }
 }
 
@@ -70,7 +72,7 @@ impl Steps for StoreSteps {
 
 /// The sink of the cache.
 pub(super) struct CacheSteps {
-    pub(super) sink: CacheSink<Box<dyn RowReader>, MemoryCache, SqliteSeed>,
+    pub(super) sink: CacheSink<Box<dyn RowReader>, MemoryCache, Box<dyn SeedSource>>,
     pub(super) watched: WatchedCache,
 }
 

@@ -3,6 +3,7 @@
 mod explain;
 mod http;
 mod replay;
+mod roles;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::load::traffic::USERS_MAX;
 pub use explain::{ExplainArgs, ExplainFormat};
 pub use http::{HealthcheckArgs, LoadArgs, LoadFormat};
 pub use replay::{ReplayArgs, ReplayFormat};
+pub use roles::{CacheApiArgs, DataflowArgs, IngestArgs, SinkArgs};
 
 const AFTER_LONG_IMPORT: &str = "\
 Examples:
@@ -91,6 +93,18 @@ pub enum Command {
     /// Runs the whole pipeline in this process: events in over HTTP, windows out over HTTP and SQL
     #[command(after_help = AFTER_UP)]
     Up(UpArgs),
+    /// Takes events in over HTTP, into Kafka
+    #[command(after_help = roles::AFTER_ROLES)]
+    Ingest(IngestArgs),
+    /// Turns the events in Kafka into rows in Kafka
+    #[command(after_help = roles::AFTER_ROLES)]
+    Dataflow(DataflowArgs),
+    /// Puts the rows in Kafka into the metric store
+    #[command(after_help = roles::AFTER_ROLES)]
+    Sink(SinkArgs),
+    /// Keeps the newest windows of Kafka's rows, and answers from them over HTTP
+    #[command(after_help = roles::AFTER_ROLES)]
+    CacheApi(CacheApiArgs),
     /// Turns access logs or JSON Lines into windows and sessions, by event time
     #[command(after_long_help = AFTER_LONG_IMPORT)]
     Import(ImportArgs),
@@ -362,6 +376,10 @@ impl Cli {
                 args.listen.add_to(&mut flags);
                 flags.add("--workers", "workers", args.workers.as_ref());
             }
+            Command::Ingest(args) => args.add_to(&mut flags),
+            Command::Dataflow(args) => args.add_to(&mut flags),
+            Command::Sink(args) => args.add_to(&mut flags),
+            Command::CacheApi(args) => args.add_to(&mut flags),
             Command::Import(args) => args.add_to(&mut flags),
             Command::Query(args) => args.data_dir.add_to(&mut flags),
             Command::Ledger(args) => args.data_dir.add_to(&mut flags),

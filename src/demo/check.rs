@@ -32,7 +32,7 @@ struct Page {
 /// The closed windows, read back over HTTP.
 pub(super) fn read_back(service: &Service) -> Result<ByWindow, CommandError> {
     let failure = |text: String| CommandError::new(Exit::Failure, text);
-    let url = format!("http://{}", service.addresses().api);
+    let url = format!("http://{}", service.addresses().of("api"));
     let target = Target::parse(&url, WINDOWS).map_err(|error| failure(error.to_string()))?;
     let mut client = Client::new(Arc::new(target), TIMEOUT);
     let answer = service.runtime().block_on(client.send(Method::GET, Bytes::new()));

@@ -15,7 +15,7 @@ use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog, ImportBegun, ImportS
 use tidegate_log::{AppendError, EventAppender as _, EventReader as _, NewEvent};
 use tidegate_model::{Epoch, EventTime, Ledger, Offset, PartitionId};
 use tidegate_runner::clock::SystemClock;
-use tidegate_runner::{Accept, Clock as _, Cut, Cuts, Recovery, Script};
+use tidegate_runner::{Accept, Clock as _, Cut, Cuts, Recovery, Running, Script};
 
 use super::progress::Bar;
 use super::{Fingerprint, LineEvent, LineEvents};
@@ -95,7 +95,7 @@ impl Engine {
             &log,
             config,
             config.import_time_settings(),
-            recovered,
+            Some(recovered),
             script,
             Watchers::none(),
         )?;
@@ -158,8 +158,8 @@ impl Engine {
     /// Ends the input: everything is closed, committed and stored.
     pub(crate) fn finish(mut self, config: &Config) -> Result<Imported, CommandError> {
         self.cut(true)?;
-        self.pipeline.running.handle().wake();
-        let progress = self.pipeline.finish()?;
+        running(&self.pipeline).handle().wake();
+        let progress = self.pipeline.finish()?.expect("an import runs the dataflow");
         own(&self.log).import_finish(&self.name).map_err(failure)?;
         while tidy(own(&self.log), config, progress.snapshots.events_from.clone(), false)? {}
         drop(self.log);
@@ -201,13 +201,13 @@ impl Engine {
         }
         let mut cut = Cut { ends, now: self.now.min(SystemClock.now()), last };
         while let Err(back) = self.cuts.push(cut, CUT_PATIENCE) {
-            if self.pipeline.running.is_over() {
+            if running(&self.pipeline).is_over() {
                 // Whatever ended it is told by the end of the run.
                 return Ok(());
             }
             cut = back;
         }
-        self.pipeline.running.handle().wake();
+        running(&self.pipeline).handle().wake();
         Ok(())
     }
 }
@@ -308,15 +308,20 @@ impl Replay {
         tracing::info!(events = self.events, "replaying what was committed before");
         let bar = Bar::replay(self.events);
         loop {
-            let replayed = pipeline.running.status().progress().replayed_events;
+            let replayed = running(pipeline).status().progress().replayed_events;
             bar.update(replayed, replayed, 0);
-            if replayed >= self.wait_for || pipeline.running.is_over() {
+            if replayed >= self.wait_for || running(pipeline).is_over() {
                 break;
             }
             std::thread::park_timeout(Duration::from_millis(50));
         }
         bar.finish();
     }
+}
+
+/// The run of an import's pipeline.
+fn running(pipeline: &Pipeline) -> &Running {
+    pipeline.running().expect("an import runs the dataflow")
 }
 
 /// The log, which is the one of the data directory.

@@ -4,75 +4,72 @@ use std::net::SocketAddr;
 
 use tidegate_server::{BindError, Listener};
 
+use super::roles::{Role, Roles};
 use crate::config::{Config, ListenAt};
 
-/// Every socket.
+/// Every socket of the roles that the process has.
 pub(super) struct Listeners {
-    pub(super) ingest: Listener,
-    pub(super) api: Listener,
-    pub(super) dataflow: Listener,
-    pub(super) metrics: Listener,
-    pub(super) sinks: Listener,
+    pub(super) ingest: Option<Listener>,
+    pub(super) api: Option<Listener>,
+    pub(super) dataflow: Option<Listener>,
+    pub(super) metrics: Option<Listener>,
+    pub(super) sinks: Option<Listener>,
     /// A second socket for the sinks' health, where one is configured.
     pub(super) health: Option<Listener>,
 }
 
-/// Where the service listens.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Addresses {
-    /// Events come in.
-    pub(crate) ingest: SocketAddr,
-    /// The cache is read.
-    pub(crate) api: SocketAddr,
-    /// The dataflow says how it is.
-    pub(crate) dataflow: SocketAddr,
-    /// The dataflow's metrics.
-    pub(crate) metrics: SocketAddr,
-    /// The sinks' metrics and health.
-    pub(crate) sinks: SocketAddr,
-}
+/// Where the service listens, with what is worth a look there.
+#[derive(Clone, Debug)]
+pub(crate) struct Addresses(Vec<(&'static str, SocketAddr, &'static str)>);
 
 impl Listeners {
     /// Binds every one of them, or none.
-    pub(super) async fn bind(config: &Config) -> Result<Self, BindError> {
-        let bind = |at: ListenAt, setting| Listener::bind(at.address(config.listen_host), setting);
+    pub(super) async fn bind(config: &Config, roles: Roles) -> Result<Self, BindError> {
+        let bind = async |role, at: Option<ListenAt>, setting| match at.filter(|_| roles.has(role)) {
+            Some(at) => Listener::bind(at.address(config.listen_host), setting).await.map(Some),
+            None => Ok(None),
+        };
+        let (ingest, api) = (Some(config.ingest_listen), Some(config.api_listen));
+        let (dataflow, metrics) = (Some(config.dataflow_listen), Some(config.dataflow_metrics_listen));
+        let (sinks, health) = (Some(config.sink_listen), config.sink_health_listen);
         Ok(Self {
-            ingest: bind(config.ingest_listen, "--ingest-listen, ingest.listen").await?,
-            api: bind(config.api_listen, "--api-listen, api.listen").await?,
-            dataflow: bind(config.dataflow_listen, "--dataflow-listen, dataflow.listen").await?,
-            metrics: bind(config.dataflow_metrics_listen, "--metrics-listen, dataflow.metrics_listen")
-                .await?,
-            sinks: bind(config.sink_listen, "--sink-listen, sink.listen, METRICS_PORT").await?,
-            health: match config.sink_health_listen {
-                Some(at) => Some(bind(at, "sink.health_listen, HEALTH_PORT").await?),
-                None => None,
-            },
+            ingest: bind(Role::Ingest, ingest, "--ingest-listen, ingest.listen").await?,
+            api: bind(Role::Cache, api, "--api-listen, api.listen").await?,
+            dataflow: bind(Role::Dataflow, dataflow, "--dataflow-listen, dataflow.listen").await?,
+            metrics: bind(Role::Dataflow, metrics, "--metrics-listen, dataflow.metrics_listen").await?,
+            sinks: bind(Role::Store, sinks, "--sink-listen, sink.listen, METRICS_PORT").await?,
+            health: bind(Role::Store, health, "sink.health_listen, HEALTH_PORT").await?,
         })
     }
 
     /// Where they are.
     pub(super) fn addresses(&self) -> Addresses {
-        Addresses {
-            ingest: self.ingest.address(),
-            api: self.api.address(),
-            dataflow: self.dataflow.address(),
-            metrics: self.metrics.address(),
-            sinks: self.sinks.address(),
-        }
+        let all = [
+            ("ingest", &self.ingest, "POST /v1/analytics/track · /docs"),
+            ("api", &self.api, "/metrics/overview · /live"),
+            ("dataflow", &self.dataflow, "/v1/status · /v1/ledger"),
+            ("metrics", &self.metrics, "/metrics"),
+            ("sinks", &self.sinks, "/metrics · /healthz"),
+        ];
+        let bound = all
+            .into_iter()
+            .filter_map(|(name, listener, what)| Some((name, listener.as_ref()?.address(), what)));
+        Addresses(bound.collect())
     }
 }
 
 impl Addresses {
-    /// A line for each, with what is worth a look there.
+    /// The address of a listener that the process has.
+    pub(crate) fn of(&self, listener: &str) -> SocketAddr {
+        let found = self.0.iter().find(|(name, ..)| *name == listener);
+        found.expect("the process has that listener").1
+    }
+
+    /// A line for each.
     pub(crate) fn lines(&self) -> Vec<String> {
-        [
-            ("ingest", self.ingest, "POST /v1/analytics/track · /docs"),
-            ("api", self.api, "/metrics/overview · /live"),
-            ("dataflow", self.dataflow, "/v1/status · /v1/ledger"),
-            ("metrics", self.metrics, "/metrics"),
-            ("sinks", self.sinks, "/metrics · /healthz"),
-        ]
-        .map(|(name, address, what)| format!("{name:<9} {:<28} {what}", format!("http://{address}")))
-        .to_vec()
+        let line = |(name, address, what): &(&str, SocketAddr, &str)| {
+            format!("{name:<9} {:<28} {what}", format!("http://{address}"))
+        };
+        self.0.iter().map(line).collect()
     }
 }

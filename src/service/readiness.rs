@@ -10,13 +10,14 @@ pub(super) fn of_log(refusing: Option<AppendError>) -> Option<NotReady> {
 }
 
 /// The first reason, for whoever sends events: it names no file of this machine.
-pub(super) fn for_senders(progress: &Progress, refusing: Option<&AppendError>) -> Option<String> {
-    let of_run = not_ready(progress).into_iter().next().map(|reason| match reason.pointer {
+pub(super) fn for_senders(progress: Option<&Progress>, refusing: Option<&AppendError>) -> Option<String> {
+    let disk_full =
+        progress.and_then(|progress| progress.waits.as_ref()).is_some_and(|waits| waits.disk_full);
+    let of_run = progress.and_then(|progress| not_ready(progress).into_iter().next());
+    let of_run = of_run.map(|reason| match reason.pointer {
         // These speak of numbers only.
         "/state" | "/replay" | "/commit/waiting_epochs" => reason.detail,
-        "/commit/waiting" if progress.waits.as_ref().is_some_and(|waits| waits.disk_full) => {
-            "the disk is full: results wait until there is room".to_owned()
-        }
+        "/commit/waiting" if disk_full => "the disk is full: results wait until there is room".to_owned(),
         "/commit/waiting" => "results cannot be stored now".to_owned(),
         "/failure" => "the process has failed, and ends".to_owned(),
         // What is new is kept back until somebody has looked at it.
@@ -77,7 +78,7 @@ mod tests {
         let ready = ready();
         let disk_full = AppendError::DiskFull { path: path() };
         let storage = AppendError::Storage { path: path(), reason: "broken".to_owned() };
-        assert_eq!(for_senders(&ready, None), None);
+        assert_eq!(for_senders(Some(&ready), None), None);
         for (progress, refusing, said) in [
             (Progress { recovered: false, replay_events: 9, ..ready.clone() }, None, "recovering: 0 of 9"),
             (Progress { waits: waits(true), ..ready.clone() }, None, "the disk is full"),
@@ -86,7 +87,7 @@ mod tests {
             (ready.clone(), Some(&disk_full), "no space is left"),
             (ready, Some(&storage), "the log cannot be written"),
         ] {
-            let told = for_senders(&progress, refusing).expect("it is not ready");
+            let told = for_senders(Some(&progress), refusing).expect("it is not ready");
             assert!(told.contains(said) && !told.contains("secret"), "{told}");
             let reasons = not_ready(&progress).into_iter().chain(of_log(refusing.cloned()));
             let in_full: Vec<_> = reasons.map(|reason| reason.detail).collect();

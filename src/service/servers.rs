@@ -13,7 +13,7 @@ use tidegate_log::EventAppender;
 use tidegate_log::embedded::LogWatch;
 use tidegate_runner::clock::SystemClock;
 use tidegate_runner::{Clock as _, Status, metrics, web};
-use tidegate_server::{exposition, problem, serve};
+use tidegate_server::{Listener, exposition, problem, serve};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,7 @@ use crate::exit::CommandError;
 
 /// Every listener at work.
 pub(super) struct Servers<A> {
-    ingest: Ingest<A>,
+    ingest: Option<Ingest<A>>,
     intake: JoinSet<()>,
     others: JoinSet<()>,
     stop_intake: CancellationToken,
@@ -45,41 +45,39 @@ impl Servers<Appender> {
         cache: MemoryCache,
     ) -> Result<Self, CommandError> {
         let mut registries = registries.with_process();
-        let status = Arc::clone(pipeline.running.status());
         let (stop_intake, stop_others) = (CancellationToken::new(), CancellationToken::new());
-        let ingest = ingest(config, log, &status, &mut registries.ingest)?;
-        let api = CacheApi::new(
-            api_config(config),
-            cache,
-            assembly::random(),
-            &mut registries.api,
-            stop_others.clone(),
-        );
-        metrics::register(&mut registries.dataflow, Arc::clone(&status), env!("CARGO_PKG_VERSION"));
-        let watch = log.watch();
-        let further = Arc::new(move || {
-            readiness::of_log(watch.as_ref().and_then(LogWatch::refusing)).into_iter().collect()
-        });
-        let health = Router::new().route("/healthz", get(async || r#"{"status":"ok"}"#));
-        let sinks = plain(exposition(Arc::new(registries.sinks)).merge(health.clone()));
-        let routers = [
-            (Some(listeners.api), api.router(Arc::new(registries.api))),
-            (Some(listeners.dataflow), web::router(status, env!("CARGO_PKG_VERSION"), further)),
-            (Some(listeners.metrics), plain(exposition(Arc::new(registries.dataflow)))),
-            (Some(listeners.sinks), sinks),
-            (listeners.health, plain(health)),
-        ];
-
-        let limits = config.http_limits();
         let (mut intake, mut others) = (JoinSet::new(), JoinSet::new());
-        let tracking = ingest.router(Arc::new(registries.ingest));
-        intake.spawn_on(serve(listeners.ingest, tracking, limits, stop_intake.clone()), runtime.handle());
-        for (listener, router) in routers {
+        let limits = config.http_limits();
+        let mut serve_other = |listener: Option<Listener>, router: Router| {
             if let Some(listener) = listener {
                 others.spawn_on(serve(listener, router, limits, stop_others.clone()), runtime.handle());
             }
+        };
+        let status = pipeline.running().map(|running| Arc::clone(running.status()));
+        let mut ingest = None;
+        if let Some(listener) = listeners.ingest {
+            let own = tracking(config, log, status.clone(), &mut registries.ingest)?;
+            let router = own.router(Arc::new(registries.ingest));
+            intake.spawn_on(serve(listener, router, limits, stop_intake.clone()), runtime.handle());
+            ingest = Some(own);
         }
-        others.spawn_on(api.follow(), runtime.handle());
+        if let Some(status) = status {
+            metrics::register(&mut registries.dataflow, Arc::clone(&status), env!("CARGO_PKG_VERSION"));
+            let watch = log.watch();
+            let refusing = move || watch.as_ref().and_then(LogWatch::refusing);
+            let further = Arc::new(move || readiness::of_log(refusing()).into_iter().collect());
+            serve_other(listeners.dataflow, web::router(status, env!("CARGO_PKG_VERSION"), further));
+            serve_other(listeners.metrics, plain(exposition(Arc::new(registries.dataflow))));
+        }
+        let health = Router::new().route("/healthz", get(async || r#"{"status":"ok"}"#));
+        serve_other(listeners.sinks, plain(exposition(Arc::new(registries.sinks)).merge(health.clone())));
+        serve_other(listeners.health, plain(health));
+        if listeners.api.is_some() {
+            let (own, stop) = (api_config(config), stop_others.clone());
+            let api = CacheApi::new(own, cache, assembly::random(), &mut registries.api, stop);
+            serve_other(listeners.api, api.router(Arc::new(registries.api)));
+            others.spawn_on(api.follow(), runtime.handle());
+        }
         Ok(Self { ingest, intake, others, stop_intake, stop_others })
     }
 }
@@ -90,7 +88,9 @@ impl<A: EventAppender> Servers<A> {
         self.stop_intake.cancel();
         let answered = async {
             while self.intake.join_next().await.is_some() {}
-            self.ingest.drained().await;
+            if let Some(ingest) = &self.ingest {
+                ingest.drained().await;
+            }
         };
         if tokio::time::timeout(patience, answered).await.is_err() {
             tracing::warn!("some clients did not read their answer in time");
@@ -110,10 +110,11 @@ impl<A: EventAppender> Servers<A> {
     }
 }
 
-fn ingest(
+/// What takes events in. Where the dataflow is in another process, its state is that one's business.
+fn tracking(
     config: &Config,
     log: &Log,
-    status: &Arc<Status>,
+    status: Option<Arc<Status>>,
     registry: &mut Registry,
 ) -> Result<Ingest<Appender>, CommandError> {
     let own = tidegate_ingest::Config {
@@ -123,10 +124,11 @@ fn ingest(
         retry_after: duration(config.ingest_retry_after_ms),
         origins: config.ingest_cors_origins.clone(),
     };
-    let (status, watch) = (Arc::clone(status), log.watch());
+    let watch = log.watch();
     let ready = move || {
         let refusing = watch.as_ref().and_then(LogWatch::refusing);
-        readiness::for_senders(&status.progress(), refusing.as_ref()).map_or(Ok(()), Err)
+        let progress = status.as_ref().map(|status| status.progress());
+        readiness::for_senders(progress.as_ref(), refusing.as_ref()).map_or(Ok(()), Err)
     };
     let parts = tidegate_ingest::Parts {
         appender: log.appender()?,

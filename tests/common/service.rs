@@ -121,12 +121,17 @@ impl Service {
 
     /// Starts it, and waits until it has said all its addresses.
     pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self::spawn_until(command, "sinks")
+    }
+
+    /// Starts it, and waits until it has said the address of its last listener.
+    pub(crate) fn spawn_until(command: &mut Command, last: &str) -> Self {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut err = Log::read(child.stderr.take().expect("it is piped"));
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
         let (mut addresses, mut said) = (BTreeMap::new(), String::new());
-        while !addresses.contains_key("sinks") {
+        while !addresses.contains_key(last) {
             let mut line = String::new();
             if lines.read_line(&mut line).expect("output is text") == 0 {
                 let err = err.read_to_its_end();
@@ -179,6 +184,11 @@ impl Service {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", signal, &pid]).status().expect("there is a kill");
         assert!(sent.success(), "the process is gone");
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
     }
 
     /// Waits until it has ended.

@@ -68,6 +68,12 @@ pub(super) fn is_unknown(code: RDKafkaErrorCode) -> bool {
     matches!(code, Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::UnknownTopic)
 }
 
+/// Whether a partition has no leader yet, or another one than was thought.
+pub(super) fn is_changing(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::NotLeaderForPartition | Code::LeaderNotAvailable)
+}
+
 pub(super) fn milliseconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }

@@ -14,7 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use tidegate_model::{Offset, PartitionId};
 
-use super::client::{self, Consumer, is_unknown, number, offset, storage};
+use super::client::{self, Consumer, is_changing, is_unknown, number, offset, storage};
 use super::events::partitions;
 use crate::event::ReadError;
 
@@ -23,6 +23,12 @@ const AGE_MAX: Duration = Duration::from_millis(50);
 
 /// How long nobody asks again after Kafka did not answer: the caller is a worker that has other things to do.
 const REST: Duration = Duration::from_millis(500);
+
+/// The shortest time that Kafka is given for an answer.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// How long it rests while a partition gets its leader.
+const CHANGING_REST: Duration = Duration::from_millis(10);
 
 /// A partition of a topic.
 pub(super) type Place = (Arc<str>, PartitionId);
@@ -56,7 +62,7 @@ impl Ends {
             return Err(storage(&place.0, reason));
         }
         self.known.entry(place.clone()).or_default();
-        match self.ask(consumer, timeout) {
+        match self.ask_until(consumer, Instant::now() + timeout) {
             Ok(()) => self.failed = None,
             Err(KafkaError::MetadataFetch(code)) if is_unknown(code) => {
                 // One that does not exist spoils the answer for all.
@@ -77,6 +83,22 @@ impl Ends {
             self.known.remove(place);
         }
         answer.ok_or(ReadError::UnknownPartition(place.1))
+    }
+
+    /// Asks, and once more where a partition is just getting its leader, until it is too late.
+    fn ask_until(&mut self, consumer: &Consumer, until: Instant) -> Result<(), KafkaError> {
+        loop {
+            let asked =
+                self.ask(consumer, until.saturating_duration_since(Instant::now()).max(LEAST_TIMEOUT));
+            match asked {
+                Err(KafkaError::MetadataFetch(code) | KafkaError::OffsetFetch(code))
+                    if is_changing(code) && Instant::now() < until =>
+                {
+                    std::thread::park_timeout(CHANGING_REST);
+                }
+                asked => return asked,
+            }
+        }
     }
 
     /// Asks for the ends of all partitions that somebody asked for before.

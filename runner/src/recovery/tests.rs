@@ -158,7 +158,8 @@ fn a_new_deployment_begins_in_a_log_where_it_is_told_to() {
         assert!(recovery.starts.values().all(|own| *own == begin));
         // A restart goes on from there, and from nowhere else.
         let nothing = Some(accepted.manifest.clone());
-        let first_bound = Binding { origin: recovery.origin, snapshot: nothing, ..binding(2_000, first + 1, 100) };
+        let first_bound =
+            Binding { origin: recovery.origin, snapshot: nothing, ..binding(2_000, first + 1, 100) };
         let first_bound = Binding { epoch: recovery.next, ..first_bound };
         let again = start_with(&Objects::default(), vec![first_bound], 0..30).expect("it is whole");
         assert_eq!(again.snapshot.expect("that of nothing").ends()[&PartitionId(0)], Offset(first));

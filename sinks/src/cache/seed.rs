@@ -15,6 +15,12 @@ pub trait SeedSource: Send {
     fn seed(&mut self, topics: &[CachedTopic], windows_max: usize) -> Result<Seed, StoreError>;
 }
 
+impl<S: SeedSource + ?Sized> SeedSource for Box<S> {
+    fn seed(&mut self, topics: &[CachedTopic], windows_max: usize) -> Result<Seed, StoreError> {
+        (**self).seed(topics, windows_max)
+    }
+}
+
 /// Nothing: the cache is filled from the log alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoSeed;

@@ -1,0 +1,126 @@
+//! The arguments of the roles: parts of the pipeline, each a process of its own, around Kafka.
+
+use clap::Args;
+
+use super::{DataDir, Flags};
+
+pub(super) const AFTER_ROLES: &str = "\
+Examples:
+  tidegate ingest --log kafka://broker-1:9092,broker-2:9092
+  tidegate dataflow --log kafka://broker-1:9092 --data-dir /var/lib/tidegate --workers 4
+  tidegate sink --log kafka://broker-1:9092 --data-dir /var/lib/tidegate-store
+  tidegate cache-api --log kafka://broker-1:9092 --api-listen 0.0.0.0:8080
+
+Without --log the brokers are those of kafka.bootstrap_servers (KAFKA_BOOTSTRAP_SERVERS), or localhost:9092.";
+
+/// The log that the roles share.
+#[derive(Debug, Args)]
+pub(crate) struct KafkaLog {
+    /// The brokers: kafka://host:port [default: kafka://localhost:9092]
+    #[arg(long, value_name = "URL")]
+    log: Option<String>,
+}
+
+/// Arguments of `ingest`.
+#[derive(Debug, Args)]
+pub struct IngestArgs {
+    #[command(flatten)]
+    log: KafkaLog,
+
+    /// Where events come in [default: 8000]
+    #[arg(long, value_name = "ADDRESS")]
+    ingest_listen: Option<String>,
+}
+
+/// Arguments of `dataflow`.
+#[derive(Debug, Args)]
+pub struct DataflowArgs {
+    #[command(flatten)]
+    log: KafkaLog,
+
+    #[command(flatten)]
+    data_dir: DataDir,
+
+    /// Worker threads; the rows do not depend on it [default: 2]
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+
+    /// Where it says how it is [default: 8081]
+    #[arg(long, value_name = "ADDRESS")]
+    dataflow_listen: Option<String>,
+
+    /// Its Prometheus metrics [default: 9249]
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<String>,
+
+    /// Have jobs begin anew whose settings changed, as `tidegate up` does
+    #[arg(long)]
+    pub accept_changed_jobs: bool,
+
+    /// Go on although something is gone that a start needs, as `tidegate up` does
+    #[arg(long)]
+    pub accept_gap: bool,
+}
+
+/// Arguments of `sink`.
+#[derive(Debug, Args)]
+pub struct SinkArgs {
+    #[command(flatten)]
+    log: KafkaLog,
+
+    #[command(flatten)]
+    data_dir: DataDir,
+
+    /// Its Prometheus metrics and health [default: 8001]
+    #[arg(long, value_name = "ADDRESS")]
+    sink_listen: Option<String>,
+}
+
+/// Arguments of `cache-api`.
+#[derive(Debug, Args)]
+pub struct CacheApiArgs {
+    #[command(flatten)]
+    log: KafkaLog,
+
+    /// Where the cache is read [default: 8080]
+    #[arg(long, value_name = "ADDRESS")]
+    api_listen: Option<String>,
+}
+
+impl KafkaLog {
+    fn add_to(&self, flags: &mut Flags) {
+        flags.add("--log", "log.url", self.log.as_ref());
+    }
+}
+
+impl IngestArgs {
+    pub(super) fn add_to(&self, flags: &mut Flags) {
+        self.log.add_to(flags);
+        flags.add("--ingest-listen", "ingest.listen", self.ingest_listen.as_ref());
+    }
+}
+
+impl DataflowArgs {
+    pub(super) fn add_to(&self, flags: &mut Flags) {
+        self.log.add_to(flags);
+        self.data_dir.add_to(flags);
+        flags.add("--workers", "workers", self.workers.as_ref());
+        flags.add("--dataflow-listen", "dataflow.listen", self.dataflow_listen.as_ref());
+        flags.add("--metrics-listen", "dataflow.metrics_listen", self.metrics_listen.as_ref());
+    }
+}
+
+impl SinkArgs {
+    pub(super) fn add_to(&self, flags: &mut Flags) {
+        self.log.add_to(flags);
+        self.data_dir.add_to(flags);
+        flags.add("--sink-listen", "sink.listen", self.sink_listen.as_ref());
+    }
+}
+
+impl CacheApiArgs {
+    pub(super) fn add_to(&self, flags: &mut Flags) {
+        self.log.add_to(flags);
+        flags.add("--api-listen", "api.listen", self.api_listen.as_ref());
+    }
+}

@@ -1,0 +1,105 @@
+//! Events that are sent one by one, each a session of its own, and what became of them.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::common::http::Client;
+use crate::common::{Event, now_ms, query, wait_for};
+
+/// What was sent, and what was acknowledged.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) sent: BTreeSet<String>,
+    pub(crate) acknowledged: BTreeSet<String>,
+}
+
+/// Sends all the time, whatever happens to whom it sends.
+pub(crate) struct Sender {
+    to: Arc<Mutex<SocketAddr>>,
+    ends: Arc<AtomicBool>,
+    thread: JoinHandle<Sent>,
+}
+
+impl Sender {
+    /// Begins to send.
+    pub(crate) fn start(to: SocketAddr) -> Self {
+        let (to, ends) = (Arc::new(Mutex::new(to)), Arc::new(AtomicBool::new(false)));
+        let (address, over) = (Arc::clone(&to), Arc::clone(&ends));
+        let thread = std::thread::spawn(move || {
+            let mut sent = Sent::default();
+            let mut last = *address.lock().expect("nobody panics with it");
+            let mut client = Client::new(last);
+            while !over.load(Ordering::Relaxed) {
+                let now = *address.lock().expect("nobody panics with it");
+                if now != last {
+                    (client, last) = (Client::new(now), now);
+                }
+                sent.send(&mut client);
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            sent
+        });
+        Self { to, ends, thread }
+    }
+
+    /// From now on it sends there.
+    pub(crate) fn send_to(&self, address: SocketAddr) {
+        *self.to.lock().expect("nobody panics with it") = address;
+    }
+
+    /// Ends it, and says what it sent.
+    pub(crate) fn end(self) -> Sent {
+        self.ends.store(true, Ordering::Relaxed);
+        self.thread.join().expect("it does not panic")
+    }
+}
+
+impl Sent {
+    /// Sends a page view; what is not answered is not sent again.
+    pub(crate) fn send(&mut self, client: &mut Client) {
+        let user = format!("u{}", self.sent.len());
+        let event = Event { load_time: Some(7), ..Event::page_view(&user, now_ms()) };
+        self.sent.insert(event.session.clone());
+        if client.post("/v1/analytics/track", &event.line()).is_ok_and(|answer| answer.status == 202) {
+            self.acknowledged.insert(event.session);
+        }
+    }
+
+    /// Waits until every acknowledged event has a row, and looks at all of them: none is lost, none is there
+    /// twice, and none was never sent.
+    pub(crate) fn check(&self, dir: &Path) {
+        let sessions = || {
+            let rows = query(dir, "SELECT session_id, page_count FROM session_metrics");
+            rows.into_iter().map(|row| {
+                let session = row["session_id"].as_str().expect("text").to_owned();
+                (session, row["page_count"].as_u64().expect("a number"))
+            })
+        };
+        wait_for("every acknowledged event to have a row", || {
+            let found: BTreeSet<String> = sessions().map(|(session, _)| session).collect();
+            self.acknowledged.is_subset(&found).then_some(())
+        });
+        let found: Vec<(String, u64)> = sessions().collect();
+        let distinct: BTreeSet<&String> = found.iter().map(|(session, _)| session).collect();
+        assert_eq!(distinct.len(), found.len(), "each session once");
+        let all = found.iter().all(|(session, pages)| self.sent.contains(session) && *pages == 1);
+        assert!(all, "one page each, of what was sent: {found:?}");
+        let counted = found.len() as u64;
+        wait_for("the windows to say the same", || {
+            let sum = &query(dir, "SELECT coalesce(sum(event_count), 0) AS n FROM event_metrics")[0]["n"];
+            let sum = sum.as_u64().expect("a number");
+            assert!(sum <= counted, "{sum} events in windows, {counted} in sessions");
+            (sum == counted).then_some(())
+        });
+        println!(
+            "sent {}, acknowledged {}, in rows {counted}, lost 0, twice 0",
+            self.sent.len(),
+            self.acknowledged.len()
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! The pipeline around a real Kafka: each role a process of its own, killed, paused and started twice.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod load;
+mod stack;
+
+use std::time::Duration;
+
+use common::http::Client;
+use common::service::{SHORT, Service, up};
+use common::{Event, assert_same, now_ms, query, wait_for};
+use load::{Sender, Sent};
+use stack::{ROLES, Stack};
+use tempfile::TempDir;
+use tidegate_log::RowReader as _;
+use tidegate_log::kafka::{KafkaLog, Options, TopicNames};
+use tidegate_model::{Offset, Schema};
+use tidegate_services::{Kafka, test_kafka};
+
+/// Some sessions of some users, one after the other and none late.
+fn events(base: i64) -> Vec<Event> {
+    let kinds = ["page_view", "click", "page_view", "conversion", "page_view", "add_to_cart", "rating"];
+    let event = |index: i64| {
+        let kind = kinds[usize::try_from(index).expect("small") % kinds.len()];
+        let user = format!("user-{}", index * index % 23);
+        let agent = ["Mozilla", "Mobile Safari", "Googlebot Bot", "Tablet"]
+            [usize::try_from(index % 4).expect("small")];
+        let load_time = (index % 3 > 0).then_some(index * 37 % 900);
+        Event { kind, agent: agent.to_owned(), load_time, ..Event::page_view(&user, base + index * 5) }
+    };
+    (0..400).map(event).collect()
+}
+
+fn send_all(client: &mut Client, events: &[Event]) {
+    for event in events {
+        let answer = client.post("/v1/analytics/track", &event.line()).expect("it answers");
+        assert_eq!(answer.status, 202, "{}", answer.text());
+    }
+}
+
+fn counted(dir: &std::path::Path) -> u64 {
+    let sum = &query(dir, "SELECT coalesce(sum(page_count), 0) AS n FROM session_metrics")[0]["n"];
+    sum.as_u64().expect("a number")
+}
+
+#[test]
+fn roles_around_kafka_make_the_rows_of_one_process() {
+    let Ok(bootstrap) = test_kafka() else { return };
+    let mut stack = Stack::new(&bootstrap);
+    // Both ways take longer than that for nothing.
+    let patient = ["time.watermark_bound=3s", "time.idle_timeout=3s"];
+    stack.settings = patient.map(str::to_owned).into();
+    let roles: Vec<Service> = ROLES.iter().map(|(role, _)| stack.start(role)).collect();
+    let events = events(now_ms());
+    let pages = events.iter().filter(|event| event.kind == "page_view").count() as u64;
+    send_all(&mut roles[0].client("ingest"), &events);
+
+    let alone = TempDir::new().expect("a temporary directory");
+    let mut command = up(alone.path(), "data");
+    command.args(SHORT).args(patient.iter().flat_map(|setting| ["--set", setting]));
+    let one = Service::start(&mut command);
+    send_all(&mut one.client("ingest"), &events);
+
+    for dir in [alone.path(), stack.dir()] {
+        wait_for("every page view to be in a session", || (counted(dir) == pages).then_some(()));
+        wait_for("the windows over sessions to close", || {
+            let sql = "SELECT (SELECT sum(sessions) FROM session_window_metrics) = count(*) AS n FROM session_metrics";
+            (query(dir, sql)[0]["n"] == 1).then_some(())
+        });
+    }
+    // The cache has what the tables have.
+    let mut api = roles[3].client("api");
+    wait_for("the cache to have every window", || {
+        let windows = api.get("/metrics/event/windows?limit=100").expect("it answers").json();
+        let counts =
+            windows["windows"].as_array()?.iter().flat_map(|window| window.as_object().expect("an object"));
+        let counts = counts.filter(|(name, _)| name.ends_with(".count"));
+        let sum: u64 = counts.map(|(_, count)| count.as_u64().expect("a number")).sum();
+        let expected = events.iter().filter(|event| event.kind != "rating").count() as u64;
+        (sum == expected).then_some(())
+    });
+    assert!(one.terminate().status.success());
+    for role in roles {
+        let ended = role.terminate();
+        assert!(ended.status.success(), "{}", ended.err);
+    }
+    // The ledger of the deployment is in Kafka; the tables are here.
+    let tables = |dir| {
+        let mut all = Vec::new();
+        for (table, columns) in common::TABLES.iter().filter(|(table, _)| *table != "dropped_events") {
+            let sql = format!("SELECT {columns} FROM {table} ORDER BY {columns}");
+            all.push(((*table).to_owned(), query(dir, &sql).iter().map(|row| format!("{row}\n")).collect()));
+        }
+        all
+    };
+    assert_same(&tables(stack.dir()), &tables(alone.path()), "around Kafka");
+    rows_have_exactly_the_columns(&stack, &bootstrap);
+}
+
+/// What the services of the old stack build their statements from.
+fn rows_have_exactly_the_columns(stack: &Stack, bootstrap: &str) {
+    let options = Options {
+        bootstrap: bootstrap.to_owned(),
+        deployment: stack.topic("events").replace("-events", ""),
+        topics: TopicNames { events: stack.topic("events"), rows: Vec::new() },
+        ..Options::default()
+    };
+    let log = KafkaLog::open(options).expect("the broker answers");
+    let mut rows = log.row_reader().expect("the settings are right");
+    for (schema, columns) in Schema::ALL.iter().zip([
+        &["event_count", "event_type", "user_count", "window_end", "window_start"][..],
+        &["device_category", "duration", "end_time", "page_count", "session_id", "start_time", "user_id"],
+        &["avg_load_time", "device_category", "p95_load_time", "window_end", "window_start"],
+    ]) {
+        let topic = stack.topic(schema.table);
+        let mut seen = 0;
+        for partition in rows.partitions(&topic).expect("the topic is there") {
+            let read = rows.read(&topic, partition, Offset(0), 1_000, &mut |row| {
+                let value: serde_json::Map<String, serde_json::Value> =
+                    serde_json::from_slice(row.value).expect("an object");
+                let mut names: Vec<&str> = value.keys().map(String::as_str).collect();
+                names.sort_unstable();
+                assert_eq!(names, columns, "{topic}");
+                seen += 1;
+            });
+            read.expect("the rows can be read");
+        }
+        assert!(seen > 0, "{topic} has rows");
+    }
+}
+
+#[test]
+fn a_role_that_is_killed_loses_nothing_and_doubles_nothing() {
+    let Ok(bootstrap) = test_kafka() else { return };
+    let mut stack = Stack::new(&bootstrap);
+    stack.settings = vec!["snapshot.every=300ms".to_owned()];
+    let mut roles: Vec<Service> = ROLES.iter().map(|(role, _)| stack.start(role)).collect();
+    let sender = Sender::start(roles[0].address("ingest"));
+    for round in 0..8 {
+        // A moment under load, longer than anybody is idle in some rounds.
+        std::thread::park_timeout(Duration::from_millis([150, 900, 400][round % 3]));
+        let at = round % ROLES.len();
+        let workers = ["1", "4", "2"][round % 3];
+        let args: &[&str] = if ROLES[at].0 == "dataflow" { &["--workers", workers] } else { &[] };
+        roles.remove(at).kill();
+        roles.insert(at, stack.start_with(ROLES[at].0, args));
+        sender.send_to(roles[0].address("ingest"));
+    }
+    let sent = sender.end();
+    sent.check(stack.dir());
+    assert!(sent.acknowledged.len() > 100, "{}", sent.acknowledged.len());
+    for role in roles {
+        let ended = role.terminate();
+        assert!(ended.status.success(), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_dataflow_that_was_paused_is_fenced_and_changes_nothing() {
+    let Ok(bootstrap) = test_kafka() else { return };
+    let stack = Stack::new(&bootstrap);
+    let (ingest, _sink) = (stack.start("ingest"), stack.start("sink"));
+    let mut paused = stack.start("dataflow");
+    let (mut sent, mut client) = (Sent::default(), ingest.client("ingest"));
+    for _ in 0..50 {
+        sent.send(&mut client);
+    }
+    paused.signal("STOP");
+    let mut successor = stack.start("dataflow");
+    for _ in 0..50 {
+        sent.send(&mut client);
+    }
+    sent.check(stack.dir());
+    paused.signal("CONT");
+    let ended = paused.ended();
+    assert_eq!(ended.status.code(), Some(6), "{}", ended.err);
+    assert!(ended.err.contains("has taken over from generation"), "{}", ended.err);
+    for _ in 0..20 {
+        sent.send(&mut client);
+    }
+    sent.check(stack.dir());
+    assert!(!successor.is_over());
+    assert!(successor.terminate().status.success());
+}
+
+#[test]
+fn a_broker_that_is_killed_loses_nothing_and_doubles_nothing() {
+    if test_kafka().is_err() {
+        return;
+    }
+    // One of its own: the other tests need theirs.
+    let dir = TempDir::new().expect("a temporary directory");
+    let mut broker = Kafka::start(dir.path()).expect("a broker starts");
+    let stack = Stack::new(broker.address());
+    let mut roles: Vec<Service> = ROLES.iter().map(|(role, _)| stack.start(role)).collect();
+    let sender = Sender::start(roles[0].address("ingest"));
+    for _ in 0..3 {
+        std::thread::park_timeout(Duration::from_millis(500));
+        broker.kill();
+        broker.restart().expect("it starts again");
+        start_those_that_ended(&stack, &mut roles, &sender);
+    }
+    std::thread::park_timeout(Duration::from_millis(500));
+    start_those_that_ended(&stack, &mut roles, &sender);
+    let mut sent = sender.end();
+    let mut client = roles[0].client("ingest");
+    wait_for("events to be taken again", || {
+        let before = sent.acknowledged.len();
+        sent.send(&mut client);
+        (sent.acknowledged.len() > before).then_some(())
+    });
+    sent.check(stack.dir());
+    assert!(sent.acknowledged.len() > 50, "{}", sent.acknowledged.len());
+}
+
+/// Whoever runs a process starts it again when it ends.
+fn start_those_that_ended(stack: &Stack, roles: &mut Vec<Service>, sender: &Sender) {
+    for (at, (role, _)) in ROLES.iter().enumerate() {
+        if roles[at].is_over() {
+            roles.remove(at);
+            roles.insert(at, stack.start(role));
+        }
+    }
+    sender.send_to(roles[0].address("ingest"));
+}

@@ -1,0 +1,73 @@
+//! The roles as processes around a broker, with topics of their own.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
+
+use crate::common::service::{SHORT, Service};
+use crate::common::tidegate;
+
+/// A deployment, and the folder of its processes.
+pub(crate) struct Stack {
+    dir: TempDir,
+    name: String,
+    bootstrap: String,
+    /// Further settings of every process.
+    pub(crate) settings: Vec<String>,
+}
+
+/// Every role, with its last listener.
+pub(crate) const ROLES: [(&str, &str); 4] =
+    [("ingest", "ingest"), ("dataflow", "metrics"), ("sink", "sinks"), ("cache-api", "api")];
+
+impl Stack {
+    pub(crate) fn new(bootstrap: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("up-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let dir = TempDir::new().expect("a temporary directory");
+        Self { dir, name, bootstrap: bootstrap.to_owned(), settings: Vec::new() }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What a table's topic is called.
+    pub(crate) fn topic(&self, table: &str) -> String {
+        format!("{}-{table}", self.name)
+    }
+
+    /// A role's command, on any free port.
+    pub(crate) fn command(&self, role: &str) -> Command {
+        let mut command = tidegate(self.dir());
+        command.args([role, "--log", &format!("kafka://{}", self.bootstrap)]).args(SHORT);
+        let listen: &[&str] = match role {
+            "ingest" => &["--ingest-listen", "0"],
+            "dataflow" => &["--dataflow-listen", "0", "--metrics-listen", "0", "--data-dir", "data"],
+            "sink" => &["--sink-listen", "0", "--data-dir", "data"],
+            _ => &["--api-listen", "0"],
+        };
+        command.args(listen).args(["--set", &format!("deployment={}", self.name)]);
+        let topics = ["event_metrics", "session_metrics", "performance_metrics", "session_window_metrics"];
+        for topic in topics.iter().chain(&["events", "live_metrics", "dropped_events"]) {
+            command.args(["--set", &format!("topics.{topic}={}", self.topic(topic))]);
+        }
+        for setting in &self.settings {
+            command.args(["--set", setting]);
+        }
+        command
+    }
+
+    /// Starts a role.
+    pub(crate) fn start(&self, role: &str) -> Service {
+        self.start_with(role, &[])
+    }
+
+    /// Starts a role with further arguments.
+    pub(crate) fn start_with(&self, role: &str, args: &[&str]) -> Service {
+        let last = ROLES.iter().find(|(name, _)| *name == role).expect("a role").1;
+        Service::spawn_until(self.command(role).args(args), last)
+    }
+}
