@@ -103,7 +103,7 @@ impl Pipeline {
         watchers: Watchers,
     ) -> Result<Self, CommandError> {
         let Watchers { observer, is_stored, store, cache } = watchers;
-        let sinks = start_sinks(log, config, is_stored.then_some(store), cache)?;
+        let sinks = start_sinks(log, config, is_stored, store, cache)?;
         let Some(recovered) = recovered else { return Ok(Self { running: None, sinks }) };
         let parts = Parts {
             config: RunnerConfig {
@@ -181,13 +181,13 @@ impl Drained {
 fn start_sinks(
     log: &Log,
     config: &Config,
-    store: Option<Option<SinkMetrics>>,
+    is_stored: bool,
+    metrics: Option<SinkMetrics>,
     cache: Option<WatchedCache>,
 ) -> Result<Vec<SinkThread>, CommandError> {
     let path = Path::new(&config.data_dir).join(METRICS_FILE);
-    let has_store = store.is_some();
     let mut threads = Vec::new();
-    if let Some(metrics) = store {
+    if is_stored {
         std::fs::create_dir_all(&config.data_dir)?;
         // The file is there before the cache begins from it.
         let store = SqliteStore::open(&path).map_err(|error| {
@@ -199,7 +199,7 @@ fn start_sinks(
     }
     if let Some(watched) = cache {
         let seed: Box<dyn SeedSource> =
-            if has_store { Box::new(SqliteSeed::new(&path)) } else { Box::new(NoSeed) };
+            if is_stored { Box::new(SqliteSeed::new(&path)) } else { Box::new(NoSeed) };
         let sink = CacheSink::new(log.row_reader()?, watched.cache.clone(), seed, cache_sink_config(config));
         threads.push(SinkThread::start(CacheSteps { sink, watched }, Arc::new(SystemClock))?);
     }

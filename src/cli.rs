@@ -87,7 +87,7 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<
 fn role(config: &Config, roles: Roles, accept: Accept, out: &mut dyn Write) -> Result<Exit, CommandError> {
     let log_url = match &config.log_url {
         LogUrl::Embedded => LogUrl::Kafka(None),
-        kafka => kafka.clone(),
+        kafka @ LogUrl::Kafka(_) => kafka.clone(),
     };
     service::run(&Config { log_url, ..config.clone() }, roles, accept, out)
 }

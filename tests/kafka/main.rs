@@ -75,7 +75,7 @@ fn roles_around_kafka_make_the_rows_of_one_process() {
         let windows = api.get("/metrics/event/windows?limit=100").expect("it answers").json();
         let counts =
             windows["windows"].as_array()?.iter().flat_map(|window| window.as_object().expect("an object"));
-        let counts = counts.filter(|(name, _)| name.ends_with(".count"));
+        let counts = counts.filter(|(name, _)| name.split('.').next_back() == Some("count"));
         let sum: u64 = counts.map(|(_, count)| count.as_u64().expect("a number")).sum();
         let expected = events.iter().filter(|event| event.kind != "rating").count() as u64;
         (sum == expected).then_some(())
@@ -90,7 +90,8 @@ fn roles_around_kafka_make_the_rows_of_one_process() {
         let mut all = Vec::new();
         for (table, columns) in common::TABLES.iter().filter(|(table, _)| *table != "dropped_events") {
             let sql = format!("SELECT {columns} FROM {table} ORDER BY {columns}");
-            all.push(((*table).to_owned(), query(dir, &sql).iter().map(|row| format!("{row}\n")).collect()));
+            let rows: Vec<String> = query(dir, &sql).iter().map(ToString::to_string).collect();
+            all.push(((*table).to_owned(), rows.join("\n")));
         }
         all
     };
@@ -199,6 +200,7 @@ fn a_broker_that_is_killed_loses_nothing_and_doubles_nothing() {
         std::thread::park_timeout(Duration::from_millis(500));
         broker.kill();
         broker.restart().expect("it starts again");
+        std::thread::park_timeout(Duration::from_millis(1_500));
         start_those_that_ended(&stack, &mut roles, &sender);
     }
     std::thread::park_timeout(Duration::from_millis(500));
@@ -211,7 +213,8 @@ fn a_broker_that_is_killed_loses_nothing_and_doubles_nothing() {
         (sent.acknowledged.len() > before).then_some(())
     });
     sent.check(stack.dir());
-    assert!(sent.acknowledged.len() > 50, "{}", sent.acknowledged.len());
+    // One at a time, which waits while nobody answers.
+    assert!(sent.acknowledged.len() > 30, "{}", sent.acknowledged.len());
 }
 
 /// Whoever runs a process starts it again when it ends.

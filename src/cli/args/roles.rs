@@ -16,8 +16,11 @@ Without --log the brokers are those of kafka.bootstrap_servers (KAFKA_BOOTSTRAP_
 /// The log that the roles share.
 #[derive(Debug, Args)]
 pub(crate) struct KafkaLog {
-    /// The brokers: kafka://host:port [default: kafka://localhost:9092]
-    #[arg(long, value_name = "URL")]
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "The brokers: kafka://host:port [default: kafka://localhost:9092]"
+    )]
     log: Option<String>,
 }
 
