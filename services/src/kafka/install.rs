@@ -1,0 +1,56 @@
+//! Fetching a broker: its jars, by Maven.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use super::VERSION;
+use crate::{fetched, tools};
+
+/// The folder of the broker's jars, fetched when they are not there yet.
+pub(super) fn jars() -> anyhow::Result<PathBuf> {
+    let folder = fetched::folder()?.join(format!("kafka-{VERSION}"));
+    if folder.join("complete").exists() {
+        tools::need("java", "default-jre-headless").map_err(anyhow::Error::msg)?;
+        return Ok(folder);
+    }
+    for (program, package) in [("java", "default-jre-headless"), ("mvn", "maven")] {
+        tools::need(program, package).map_err(anyhow::Error::msg)?;
+    }
+    println!("   fetching Kafka {VERSION} into {}", folder.display());
+    // Several may fetch at once: each into a folder of its own, and one of them stays.
+    let parts = folder.with_extension(format!("{}.parts", std::process::id()));
+    std::fs::create_dir_all(&parts).with_context(|| format!("cannot create {}", parts.display()))?;
+    std::fs::write(parts.join("pom.xml"), pom()).context("cannot write pom.xml")?;
+    let mut maven = Command::new("mvn");
+    maven.current_dir(&parts).args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"]);
+    let status = maven.arg("-DoutputDirectory=.").status().context("cannot run mvn")?;
+    ensure!(
+        status.success(),
+        "mvn ended with {status}: Kafka {VERSION} could not be fetched from Maven Central"
+    );
+    std::fs::write(parts.join("complete"), VERSION).context("cannot write a mark")?;
+    if std::fs::rename(&parts, &folder).is_err() {
+        std::fs::remove_dir_all(&parts).context("cannot remove what was fetched twice")?;
+    }
+    ensure!(folder.join("complete").exists(), "{} is there, but not complete: remove it", folder.display());
+    Ok(folder)
+}
+
+fn pom() -> String {
+    let dependency = |group: &str, artifact: &str, version: &str| {
+        format!(
+            "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>\
+             <version>{version}</version></dependency>"
+        )
+    };
+    format!(
+        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
+         <groupId>tidegate</groupId><artifactId>kafka</artifactId><version>1</version><dependencies>{}{}\
+         </dependencies></project>",
+        dependency("org.apache.kafka", "kafka_2.13", VERSION),
+        // Without a backend of its log it would say nothing.
+        dependency("org.slf4j", "slf4j-simple", "1.7.36"),
+    )
+}

@@ -1,0 +1,13 @@
+//! Real servers for tests and for developers: fetched once, started on free ports, ended with whoever started
+//! them.
+//!
+//! A server of one's own takes the place of a fetched one where the environment names it. Nothing of the
+//! product imports this crate.
+
+pub mod kafka;
+pub mod tools;
+
+mod fetched;
+mod ports;
+
+pub use kafka::{Kafka, test_kafka};
