@@ -17,9 +17,10 @@ pub(super) struct Bound {
     pub(super) span: Option<(Epoch, Epoch)>,
     /// Those up to the last epoch asked for.
     pub(super) epochs: ReplayEpochs,
-    /// The snapshots that these name, oldest first; of those only that every later binding is there to follow.
+    /// The snapshots that are named, also after it, oldest first; of those only that every later binding is there to
+    /// follow.
     pub(super) manifests: Vec<Manifest>,
-    /// When the jobs began by whose definitions the last of these was made.
+    /// When the jobs began by whose definitions the last of those epochs was made.
     pub(super) starts: BTreeMap<String, JobStart>,
     pub(super) definitions: BTreeMap<String, Definition>,
     /// Of epochs after this one every binding is there.
@@ -27,7 +28,7 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// Takes in the next binding; of those after `to` only that they are there.
+    /// Takes in the next binding; of those after `to` only that they are there, and the snapshots that they name.
     pub(super) fn add(&mut self, binding: Binding, to: Option<Epoch>) {
         let Binding { epoch, now, close_to, partitions, origin, snapshot, gap, starts, definitions, .. } =
             binding;
@@ -41,10 +42,11 @@ impl Bound {
         self.origin = self.origin.or(origin).or(snapshot.as_ref().map(|manifest| manifest.origin));
         self.span = Some((self.span.map_or(epoch, |(first, _)| first), epoch));
         let whole_after = *self.whole_after.get_or_insert(epoch);
+        // A snapshot is named some epochs after its own: the one to start from may be by a binding after `to`.
+        self.manifests.extend(snapshot.filter(|manifest| manifest.epoch >= whole_after));
         if to.is_some_and(|to| epoch > to) {
             return;
         }
-        self.manifests.extend(snapshot.filter(|manifest| manifest.epoch >= whole_after));
         self.epochs.push(ReplayEpoch { epoch, now, journaled: Journaled { close_to, partitions } });
         (self.starts, self.definitions) = (starts, definitions);
     }

@@ -174,6 +174,19 @@ fn a_snapshot_that_epochs_are_missing_after_is_not_started_from() {
     assert!(text.contains("there is no snapshot to start from"), "{text}");
 }
 
+/// A snapshot is written while epochs go on, so that one before `--to-epoch` may be named after it.
+#[test]
+fn a_snapshot_that_is_named_after_the_last_epoch_asked_for_is_started_from() {
+    let store = Objects::default();
+    let mut bindings = with_snapshots(&store);
+    bindings[2].snapshot = bindings[1].snapshot.take();
+    let plan = planned(&store, &bindings, (Some(11), Some(12)), 5).expect("it follows the snapshot of 10");
+    assert_eq!(shape(&plan), (Some(10), 12, vec![12]));
+    // That of 14 is too new.
+    let plan = planned(&store, &bindings, (None, Some(14)), 5).expect("it follows the snapshot of 10");
+    assert_eq!(shape(&plan), (Some(10), 12, vec![12, 14]));
+}
+
 #[test]
 fn what_came_before_a_gap_is_not_computed() {
     let store = Objects::default();
