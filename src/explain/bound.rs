@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use tidegate_model::binding::Gap;
 use tidegate_model::{Binding, Epoch, EventTime, Offset, PartitionId, PartitionState};
 
 /// What a binding says of time and offsets.
@@ -36,16 +35,22 @@ pub(crate) enum Follows {
     Nothing,
     /// From the binding before it.
     Binding,
-    /// From where reading went on without what was gone. What came before is no longer told, because the
-    /// log may use its offsets again.
-    Gap(BTreeMap<PartitionId, Gap>),
+    /// From where reading went on, of each partition, without what was gone. What came before is no longer told,
+    /// because the log may use its offsets again.
+    Gap(BTreeMap<PartitionId, Offset>),
 }
 
 impl Follows {
     /// What `binding` goes on from.
     pub(crate) fn of(binding: &Binding) -> Self {
         match &binding.gap {
-            Some(gap) => Self::Gap(gap.clone()),
+            Some(gap) => {
+                // The gap names the partitions that jumped, the snapshot of nothing beside it all of them.
+                let read = binding.snapshot.iter().flat_map(|nothing| &nothing.partitions);
+                let read = read.map(|(partition, state)| (*partition, state.end));
+                let jumped = gap.iter().map(|(partition, gap)| (*partition, gap.resumed));
+                Self::Gap(read.chain(jumped).collect())
+            }
             None if binding.origin.is_some() => Self::Nothing,
             None => Self::Binding,
         }
@@ -201,8 +206,8 @@ impl Picker {
             self.moved_at = (bound.epoch, bound.now);
             self.moved_earlier = *follows != Follows::Nothing;
         }
-        if let Follows::Gap(gap) = follows {
-            self.begin_anew(gap, &bound);
+        if let Follows::Gap(resumed) = follows {
+            self.begin_anew(resumed, &bound);
         }
         if self.newest.as_ref().is_some_and(|newest| newest.close_to != bound.close_to) {
             self.moved_at = (bound.epoch, bound.now);
@@ -225,15 +230,15 @@ impl Picker {
     }
 
     /// Forgets what was picked, because `bound` follows a gap.
-    fn begin_anew(&mut self, gap: &BTreeMap<PartitionId, Gap>, bound: &Bound) {
+    fn begin_anew(&mut self, resumed: &BTreeMap<PartitionId, Offset>, bound: &Bound) {
         // Where no binding from before it is kept, the frontier that it went on from is not known: at most its own.
         let unknown = || Bound { partitions: BTreeMap::new(), ..bound.clone() };
         let is_unknown = self.newest.is_none();
         let mut before = self.newest.take().unwrap_or_else(unknown);
         self.gap = (is_unknown || self.is_reached_by(&before)).then_some(bound.epoch);
-        for (partition, gap) in gap {
+        for (partition, end) in resumed {
             let unread = PartitionState { end: Offset::ZERO, largest: EventTime::MIN, active_at: before.now };
-            before.partitions.entry(*partition).or_insert(unread).end = gap.resumed;
+            before.partitions.entry(*partition).or_insert(unread).end = *end;
         }
         self.newest = Some(before);
         self.oldest = bound.epoch;

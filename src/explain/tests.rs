@@ -10,7 +10,7 @@ use tidegate_dataflow::job::definitions;
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
 use tidegate_model::{Epoch, EventTime, JobStart, Offset, Op, PartitionId, PartitionState};
 
-use super::bound::{Bindings, Bound, Follows, Picker};
+use super::bound::{Bindings, Bound, Follows, Picker, Place};
 use super::explain;
 use super::explanation::{Explanation, RowStory, State};
 use super::facts::{Columns, DroppedRecord, Facts, Nearest, Question, Record, Said, Stored};

@@ -1,6 +1,7 @@
 //! Jobs that began anew, and gaps.
 
-use tidegate_model::binding::Gap;
+use tidegate_model::binding::{BINDING_VERSION, Gap, Manifest, Origin};
+use tidegate_model::{Binding, Generation, Ledger};
 
 use super::*;
 
@@ -53,11 +54,41 @@ fn what_came_before_a_job_began_anew_or_since_for_then_does_not_count() {
 fn cut_off(bindings: &[(u64, i64, u64, u64)], from: i64) -> Bindings {
     let mut picker = Picker::new(at(from), at(from + 150));
     for binding in bindings {
-        let gap = [(P, Gap { bound: Offset(3), resumed: Offset(1) })].into();
-        let follows = if binding.0 == 3 { Follows::Gap(gap) } else { Follows::Nothing };
+        let follows = if binding.0 == 3 { Follows::of(&behind_the_gap()) } else { Follows::Nothing };
         picker.add(bound(*binding), &follows);
     }
     picker.finish().expect("there are bindings")
+}
+
+/// The binding of epoch 3, as far as it says what it goes on from. It names only P as jumped.
+fn behind_the_gap() -> Binding {
+    let Bound { now, close_to, mut partitions, .. } = bound((2, 50, 3, 1));
+    partitions.get_mut(&P).expect("it is there").end = Offset(1);
+    let origin = Origin { hash_key: (1, 2) };
+    let nothing = Manifest { epoch: Epoch(2), now, close_to, partitions, origin, objects: Vec::new() };
+    Binding {
+        version: BINDING_VERSION,
+        epoch: Epoch(3),
+        generation: Generation(2),
+        definitions: BTreeMap::new(),
+        now,
+        close_to,
+        partitions: BTreeMap::new(),
+        ledger: Ledger::default(),
+        starts: BTreeMap::new(),
+        origin: None,
+        snapshot: Some(nothing),
+        gap: Some([(P, Gap { bound: Offset(3), resumed: Offset(1) })].into()),
+    }
+}
+
+/// Of a partition that did not jump every event from before the gap was taken for one of its epoch.
+#[test]
+fn a_partition_that_did_not_jump_begins_where_it_was_read_when_the_gap_is_the_oldest_binding() {
+    let found = cut_off(&[(3, 60, 2, 2), (4, 110, 4, 3)], 0);
+    assert_eq!([P, Q].map(|partition| found.offsets(partition).start), [Offset(1), Offset(1)]);
+    assert_eq!(found.place(Q, Offset(0)), Place::Pruned);
+    assert_eq!([found.place(P, Offset(1)), found.place(Q, Offset(1))], [Place::Epoch(0); 2]);
 }
 
 #[test]
