@@ -320,10 +320,31 @@ pub(crate) fn run_error(error: RunError) -> CommandError {
         RunError::DefinitionChanged { .. }
         | RunError::EventsMissing { .. }
         | RunError::JournalMissing { .. }
-        | RunError::SnapshotsUnusable { remedy: Remedy::Restore | Remedy::OtherVersion, .. }
+        | RunError::SnapshotsUnusable {
+            remedy: Remedy::Restore | Remedy::RestoreJournal | Remedy::OtherVersion,
+            ..
+        }
         | RunError::Journal(JournalError::NewerFormat { .. }) => Exit::Refused,
         RunError::Commit { error: tidegate_log::CommitError::Fenced { .. }, .. } => Exit::Fenced,
         _ => Exit::Failure,
     };
     CommandError::new(exit, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_refused_where_starting_again_cannot_help() {
+        for (remedy, exit) in [
+            (Remedy::Again, Exit::Failure),
+            (Remedy::OtherVersion, Exit::Refused),
+            (Remedy::Restore, Exit::Refused),
+            (Remedy::RestoreJournal, Exit::Refused),
+        ] {
+            let error = RunError::SnapshotsUnusable { reasons: String::new(), remedy };
+            assert_eq!(run_error(error).exit, exit, "{remedy:?}");
+        }
+    }
 }

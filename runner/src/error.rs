@@ -51,7 +51,7 @@ pub enum RunError {
     /// No snapshot can be used, and what came before them is gone.
     #[error("no snapshot can be started from, and what they stood for is gone: {reasons}; {remedy}")]
     SnapshotsUnusable {
-        /// Each of them, the newest first, and why not.
+        /// The newest ones and why not, and how many others.
         reasons: String,
         /// What helps.
         remedy: Remedy,
@@ -107,7 +107,11 @@ pub enum RunError {
 impl RunError {
     /// Whether something is gone for good that a start needs.
     pub(crate) fn is_gap(&self) -> bool {
-        matches!(self, Self::EventsMissing { .. } | Self::SnapshotsUnusable { remedy: Remedy::Restore, .. })
+        matches!(
+            self,
+            Self::EventsMissing { .. }
+                | Self::SnapshotsUnusable { remedy: Remedy::Restore | Remedy::RestoreJournal, .. }
+        )
     }
 }
 
@@ -120,6 +124,8 @@ pub enum Remedy {
     OtherVersion,
     /// All of them are spoilt.
     Restore,
+    /// Bindings are gone that any of them would be followed by.
+    RestoreJournal,
 }
 
 impl std::fmt::Display for Remedy {
@@ -130,6 +136,10 @@ impl std::fmt::Display for Remedy {
             Self::Restore => {
                 "restore the folder of snapshots from a copy, or go on without what was open and with the next whole \
                  windows: tidegate up --accept-gap"
+            }
+            Self::RestoreJournal => {
+                "restore journal.db from a copy, or go on without what was open and with the next whole windows: \
+                 tidegate up --accept-gap"
             }
         })
     }

@@ -6,6 +6,7 @@ mod epochs;
 mod gap;
 mod journaled;
 mod snapshots;
+mod tried;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -28,6 +29,7 @@ pub use self::gap::Accepted;
 
 use self::journaled::AllBindings;
 use self::snapshots::Chosen;
+use self::tried::Tried;
 use crate::clock::{Clock, Entropy};
 use crate::error::RunError;
 use crate::snapshot::SnapshotStore;
@@ -60,7 +62,8 @@ pub struct Recovery {
     /// The snapshots that the journal names, oldest first; of those that were looked at, the ones that can be
     /// used.
     pub manifests: Vec<Manifest>,
-    /// Every object of a snapshot that the journal names.
+    /// Every object of a snapshot that a binding names which was looked at. These are the newest ones: what only older
+    /// ones name no start needs.
     pub named: BTreeSet<String>,
     /// Given when this run goes on without what is gone, and then journaled in its first binding.
     pub accepted: Option<Accepted>,
@@ -137,16 +140,7 @@ pub fn recover(
     // What can be told by the last binding is told before all of them are read.
     let mut starts = definitions::starts(&last, &definitions, settings, accept)?;
     let available = available(&last, log)?;
-    let mut journaled = journaled::recent(journal, last.epoch)?;
-    let choose = |journaled: &AllBindings| {
-        whole(&last, &available)?;
-        snapshots::choose(&last, journaled.manifests.clone(), journaled.begins, &available, store)
-    };
-    let mut chosen = choose(&journaled);
-    if chosen.is_err() && !journaled.is_all {
-        journaled = journaled::all(journal, last.epoch)?;
-        chosen = choose(&journaled);
-    }
+    let (mut journaled, chosen) = choose(journal, &last, &available, store)?;
     let origin = journaled.origin;
     let objects = journaled.manifests.iter().flat_map(|manifest| &manifest.objects);
     let named = objects.map(|object| object.name.clone()).collect();
@@ -197,6 +191,28 @@ pub fn recover(
         named,
         accepted,
     })
+}
+
+/// Reads the newest bindings, and all of them where nothing can be chosen by these; and chooses what to begin from.
+fn choose(
+    journal: &mut dyn Journal,
+    last: &Binding,
+    available: &BTreeMap<PartitionId, Range<Offset>>,
+    store: Option<&dyn SnapshotStore>,
+) -> Result<(AllBindings, Result<Chosen, RunError>), RunError> {
+    let mut journaled = journaled::recent(journal, last.epoch)?;
+    if let Err(gone) = whole(last, available) {
+        // No older binding can change that.
+        return Ok((journaled, Err(gone)));
+    }
+    let mut tried = Tried::default();
+    let mut chosen = snapshots::choose(last, &journaled, available, store, &mut tried);
+    if chosen.is_err() && !journaled.is_all {
+        journaled = journaled::all(journal, last.epoch)?;
+        chosen = snapshots::choose(last, &journaled, available, store, &mut tried);
+    }
+    tried.warn_of_others();
+    Ok((journaled, chosen))
 }
 
 /// The first start of a deployment.

@@ -8,12 +8,13 @@ use std::time::Instant;
 
 use tidegate_dataflow::control::Journaled;
 use tidegate_dataflow::decide::TimeState;
-use tidegate_dataflow::snapshot::FormatError;
 use tidegate_model::binding::{Manifest, SnapshotObject};
-use tidegate_model::{Binding, Epoch, Offset, PartitionId};
+use tidegate_model::{Binding, Offset, PartitionId};
 
+use super::journaled::AllBindings;
+use super::tried::Tried;
 use super::{FromSnapshot, events_missing};
-use crate::error::{Remedy, RunError, chain};
+use crate::error::{Remedy, RunError};
 use crate::snapshot::{SnapshotStore, Unusable, load};
 
 /// What was chosen.
@@ -24,19 +25,19 @@ pub(super) struct Chosen {
     pub(super) usable: Vec<Manifest>,
 }
 
-/// Chooses one of `manifests`, which come oldest first. `begins` says whether the first binding of the
-/// deployment is there.
+/// Chooses one of those that the bindings name, `tried` ones left out. Adds to these what cannot be used.
 pub(super) fn choose(
     last: &Binding,
-    mut manifests: Vec<Manifest>,
-    begins: bool,
+    journaled: &AllBindings,
     available: &BTreeMap<PartitionId, Range<Offset>>,
     store: Option<&dyn SnapshotStore>,
+    tried: &mut Tried,
 ) -> Result<Chosen, RunError> {
+    let untried = journaled.manifests.iter().filter(|manifest| !tried.has(manifest.epoch));
+    let mut manifests: Vec<_> = untried.cloned().collect();
     let missing = |from: &dyn Fn(PartitionId) -> Offset| {
         available.iter().find(|(partition, bounds)| bounds.start > from(**partition))
     };
-    let mut reasons = Vec::new();
     while let (Some(manifest), Some(store)) = (manifests.last(), store) {
         let ends = |partition| manifest.partitions.get(&partition).map_or(Offset::ZERO, |state| state.end);
         let began = Instant::now();
@@ -54,32 +55,26 @@ pub(super) fn choose(
                 return Ok(Chosen { snapshot: Some(snapshot), usable: manifests });
             }
             Err(unusable) => {
-                tracing::warn!(
-                    "cannot start from {}; an older one is tried, or all epochs are replayed",
-                    shown(manifest.epoch, &unusable)
-                );
-                reasons.push((manifest.epoch, unusable));
+                tried.add(manifest.epoch, unusable);
                 manifests.pop();
             }
         }
     }
-    let why = match store {
-        None => "this run has no store of snapshots".to_owned(),
-        Some(_) if reasons.is_empty() => {
-            "the journal names none that all later bindings are there for".to_owned()
+    let (reasons, remedy) = match store {
+        None => ("this run has no store of snapshots".to_owned(), Remedy::Restore),
+        Some(_) if tried.is_empty() => {
+            let reason = "the journal names none that all later bindings are there for";
+            (reason.to_owned(), Remedy::RestoreJournal)
         }
-        Some(_) => {
-            let shown = reasons.iter().map(|(epoch, reason)| shown(*epoch, reason));
-            shown.collect::<Vec<_>>().join("; ")
-        }
+        Some(_) => (tried.to_string(), tried.remedy()),
     };
     match missing(&|_| Offset::ZERO) {
-        None if begins => Ok(Chosen::default()),
+        None if journaled.begins => Ok(Chosen::default()),
         // Not for want of a snapshot, when there never was one.
-        Some((partition, bounds)) if begins && reasons.is_empty() => {
+        Some((partition, bounds)) if journaled.begins && tried.is_empty() => {
             Err(events_missing(last, *partition, bounds))
         }
-        _ => Err(RunError::SnapshotsUnusable { reasons: why, remedy: remedy(&reasons) }),
+        _ => Err(RunError::SnapshotsUnusable { reasons, remedy }),
     }
 }
 
@@ -96,19 +91,4 @@ fn keep_one_more(store: &dyn SnapshotStore, manifests: &mut Vec<Manifest>) {
         manifests.truncate(whole.map_or(0, |at| at + 1));
     }
     manifests.extend(newest);
-}
-
-fn remedy(reasons: &[(Epoch, Unusable)]) -> Remedy {
-    let is_any = |is: fn(&Unusable) -> bool| reasons.iter().any(|(_, reason)| is(reason));
-    if is_any(|reason| matches!(reason, Unusable::Store(_))) {
-        Remedy::Again
-    } else if is_any(|reason| matches!(reason, Unusable::Format { error: FormatError::Version { .. }, .. })) {
-        Remedy::OtherVersion
-    } else {
-        Remedy::Restore
-    }
-}
-
-fn shown(epoch: Epoch, reason: &Unusable) -> String {
-    format!("the snapshot of epoch {epoch}: {}", chain(reason))
 }

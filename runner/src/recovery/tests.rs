@@ -272,9 +272,9 @@ fn a_journal_that_contradicts_itself_is_refused() {
 /// An object that cannot be read.
 const UNREADABLE: &[u8] = b"unreadable";
 
-/// Objects in memory.
+/// Objects in memory, and the names of those that were read.
 #[derive(Default)]
-struct Objects(std::sync::Mutex<BTreeMap<String, Vec<u8>>>);
+struct Objects(std::sync::Mutex<BTreeMap<String, Vec<u8>>>, std::sync::Mutex<Vec<String>>);
 
 impl SnapshotStore for Objects {
     fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
@@ -283,6 +283,7 @@ impl SnapshotStore for Objects {
     }
 
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.1.lock().expect("no panic").push(name.to_owned());
         let found = self.0.lock().expect("no panic").get(name).cloned();
         if found.as_deref() == Some(UNREADABLE) {
             let reason = "the disk is gone".to_owned();
@@ -399,6 +400,30 @@ fn a_refusal_says_what_helps() {
     assert_eq!(remedy(&store), Remedy::Restore);
 }
 
+/// To restore the folder of snapshots was advised, which could not help.
+#[test]
+fn where_bindings_are_gone_that_would_follow_a_snapshot_the_journal_is_to_be_restored() {
+    let store = Objects::default();
+    let error = start_with(&store, with_snapshots(&store).split_off(3), 0..20).expect_err("14 is not there");
+    assert!(error.is_gap(), "{error}");
+    assert!(error.to_string().contains("restore journal.db from a copy, or go on"), "{error}");
+}
+
+#[test]
+fn of_many_spoilt_snapshots_the_newest_are_told_and_the_others_counted() {
+    let store = Objects::default();
+    let mut bindings: Vec<_> = (20..27).map(|epoch| binding(epoch, epoch - 10, 500)).collect();
+    for at in 1..bindings.len() {
+        bindings[at].snapshot = Some(snapshot(&store, &bindings[at - 1]));
+    }
+    store.0.lock().expect("no panic").clear();
+    let text = start_with(&store, bindings, 0..20).expect_err("there is none").to_string();
+    let told: Vec<_> =
+        text.match_indices("the snapshot of epoch").map(|(at, _)| &text[at + 22..at + 24]).collect();
+    assert_eq!(told, ["25", "24", "23"], "{text}");
+    assert!(text.contains("23.snapshot is missing; and 3 older ones; restore"), "{text}");
+}
+
 #[test]
 fn a_start_goes_on_without_what_came_before_its_snapshot() {
     let store = Objects::default();
@@ -441,22 +466,67 @@ fn no_snapshot_is_begun_with_whose_followers_are_gone() {
     }
 }
 
+/// Old epochs, and three that are far from them: 1000000 to 1000002, of which two have snapshots.
+fn far_from_the_old_ones(store: &Objects) -> Vec<Binding> {
+    let mut bindings = with_snapshots(store);
+    bindings.extend((0..3).map(|at| binding(1_000_000 + at, 16 + at, 500)));
+    for at in [4, 5] {
+        bindings[at + 1].snapshot = Some(snapshot(store, &bindings[at]));
+    }
+    bindings
+}
+
 #[test]
 fn old_bindings_are_read_only_where_they_are_needed() {
     let store = Objects::default();
-    let far = 1_000_000;
-    let mut bindings = with_snapshots(&store);
-    bindings.extend((0..3).map(|at| binding(far + at, 16 + at, 500)));
-    for at in [4, 5] {
-        bindings[at + 1].snapshot = Some(snapshot(&store, &bindings[at]));
-    }
+    let bindings = far_from_the_old_ones(&store);
     let manifests = |store: &Objects| {
         let recovery = start_with(store, bindings.clone(), 0..20).expect("it is whole");
         (begins_with(&recovery).0, recovery.manifests.len())
     };
-    assert_eq!(manifests(&store), (Some(far + 1), 2), "two are enough");
+    assert_eq!(manifests(&store), (Some(1_000_001), 2), "two are enough");
     store.0.lock().expect("no panic").retain(|name, _| name == "14.snapshot");
     assert_eq!(manifests(&store), (Some(14), 1), "both are spoilt");
     store.0.lock().expect("no panic").clear();
+    store.1.lock().expect("no panic").clear();
     assert_eq!(manifests(&store), (None, 0), "and all others");
+    let read = store.1.lock().expect("no panic").join(" ");
+    assert_eq!(read, "1000001.snapshot 1000000.snapshot 14.snapshot 10.snapshot", "each once");
+}
+
+/// A journal of which only the newest bindings may be read.
+struct NewestOnly(Bound);
+
+impl Journal for NewestOnly {
+    fn recover(&mut self) -> Result<Recovered, JournalError> {
+        self.0.recover()
+    }
+
+    fn read_bindings(
+        &mut self,
+        after: Option<Epoch>,
+        visit: &mut dyn FnMut(Binding),
+    ) -> Result<(), JournalError> {
+        assert!(after.is_some(), "all of them are read");
+        self.0.read_bindings(after, visit)
+    }
+
+    fn commit(&mut self, commit: &Commit) -> Result<(), CommitError> {
+        self.0.commit(commit)
+    }
+
+    fn prune(&mut self, before: Epoch) -> Result<bool, CommitError> {
+        self.0.prune(before)
+    }
+}
+
+#[test]
+fn no_old_binding_is_read_where_events_are_missing_that_none_can_stand_for() {
+    let store = Objects::default();
+    let mut journal = NewestOnly(Bound(far_from_the_old_ones(&store)));
+    let (settings, accept) = (JobSettings::default(), Accept::default());
+    // Up to 18 was read.
+    let mut log = Bounds(Offset(0)..Offset(17));
+    let error = recover(&mut journal, &settings, accept, &mut log, Some(&store), &Noon, &mut Sevens);
+    assert!(matches!(error, Err(RunError::EventsMissing { .. })), "{error:?}");
 }
