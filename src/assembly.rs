@@ -331,6 +331,18 @@ pub(crate) fn run_error(error: RunError) -> CommandError {
     CommandError::new(exit, error)
 }
 
+/// The exit code of an error of a journal that is looked at.
+pub(crate) fn journal_error(error: JournalError) -> CommandError {
+    let newer = matches!(error, JournalError::NewerFormat { .. });
+    CommandError::new(if newer { Exit::Refused } else { Exit::Failure }, error)
+}
+
+/// The exit code of an error of events that are looked at.
+pub(crate) fn view_error(error: embedded::OpenError) -> CommandError {
+    let newer = matches!(error, embedded::OpenError::NewerFormat { .. });
+    CommandError::new(if newer { Exit::Refused } else { Exit::Failure }, error)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

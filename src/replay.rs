@@ -24,7 +24,7 @@ use self::compare::Comparing;
 pub(crate) use self::plan::Question;
 use self::plan::{Sources, plan};
 pub(crate) use self::report::Report;
-use crate::assembly::{SNAPSHOTS, topic_of};
+use crate::assembly::{SNAPSHOTS, journal_error, topic_of, view_error};
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
 
@@ -48,7 +48,7 @@ pub(crate) fn replay(
     let plan = plan(question, bound, &sources)?;
     let ends = plan.epochs.last().map(ReplayEpoch::ends).unwrap_or_default();
     let topic_of = |table| topic_of(config, table).to_owned();
-    let mut comparing = Comparing::new(journal, plan.from, &plan.starts, topic_of).map_err(failure)?;
+    let mut comparing = Comparing::new(journal, plan.from, &plan.starts, topic_of).map_err(journal_error)?;
     let (snapshot, workers) = (plan.snapshot, config.worker_threads());
     let reads_from = snapshot.as_ref().map(FromSnapshot::ends).unwrap_or_default();
     let started_from = snapshot.as_ref().map(|snapshot| snapshot.restored.epoch());
@@ -62,7 +62,7 @@ pub(crate) fn replay(
     };
     compute_again(again, |result| comparing.epoch(result.epoch, &result.rows))
         .map_err(|error| or_removed(failure(error), &config.data_dir, &reads_from))?;
-    Ok(Report { snapshot: started_from, workers, ..comparing.finish().map_err(failure)? })
+    Ok(Report { snapshot: started_from, workers, ..comparing.finish().map_err(journal_error)? })
 }
 
 /// What is bound, and a view with the events that it speaks of.
@@ -72,10 +72,10 @@ pub(crate) fn replay(
 /// between whose events lie in a segment that is not in the list. What retention removes in between is missing in
 /// the list, too, whose start says so.
 fn look(question: &Question, dir: &Path, journal: &JournalView) -> Result<(Bound, EventsView), CommandError> {
-    let _moment = journal.hold().map_err(failure)?;
-    let view = EventsView::open(dir).map_err(failure)?;
+    let _moment = journal.hold().map_err(journal_error)?;
+    let view = EventsView::open(dir).map_err(view_error)?;
     let mut bound = Bound::default();
-    journal.read_bindings(&mut |binding| bound.add(binding, question.to)).map_err(failure)?;
+    journal.read_bindings(&mut |binding| bound.add(binding, question.to)).map_err(journal_error)?;
     Ok((bound, view))
 }
 
@@ -112,6 +112,27 @@ mod tests {
         let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
         let busy: u32 = writer.query_row(sql, [], |row| row.get(0)).expect("it checkpoints");
         assert_eq!(busy, 0, "nobody looks at an older state");
+    }
+
+    #[test]
+    fn what_a_later_version_wrote_is_refused() {
+        for newer_binding in [true, false] {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let (_log, view) = journal(dir.path(), 3, rows_of);
+            if newer_binding {
+                let writer = rusqlite::Connection::open(dir.path().join("journal.db")).expect("it opens");
+                let sql = "UPDATE bindings SET body = json_set(body, '$.version', 99) WHERE epoch = 3";
+                writer.execute(sql, []).expect("it is written");
+            } else {
+                let path = dir.path().join("format");
+                let format = std::fs::read_to_string(&path).expect("a file");
+                let newer = format.replace("\"format\":1", "\"format\":99");
+                assert_ne!(newer, format);
+                std::fs::write(path, newer).expect("it is written");
+            }
+            let error = look(&Question::default(), dir.path(), &view).expect_err("it is newer");
+            assert_eq!(error.exit, Exit::Refused, "{error}");
+        }
     }
 
     #[test]

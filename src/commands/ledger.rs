@@ -6,6 +6,7 @@ use std::path::Path;
 use tidegate_log::embedded::{EmbeddedJournal, JournalView};
 use tidegate_model::Ledger;
 
+use crate::assembly::journal_error;
 use crate::cli::args::{LedgerArgs, LedgerFormat};
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
@@ -27,7 +28,7 @@ pub(crate) fn run(args: &LedgerArgs, config: &Config, out: &mut dyn Write) -> Re
 /// The totals of the newest binding.
 fn read(config: &Config) -> Result<Ledger, CommandError> {
     let binding = open_journal(config)?.last_binding();
-    let binding = binding.map_err(|error| CommandError::new(Exit::Failure, error))?;
+    let binding = binding.map_err(journal_error)?;
     Ok(binding.map(|binding| binding.ledger).unwrap_or_default())
 }
 
@@ -40,6 +41,5 @@ pub(crate) fn open_journal(config: &Config) -> Result<JournalView, CommandError>
         );
         return Err(CommandError::new(Exit::Failure, text));
     }
-    EmbeddedJournal::open_read_only(Path::new(&config.data_dir))
-        .map_err(|error| CommandError::new(Exit::Failure, error))
+    EmbeddedJournal::open_read_only(Path::new(&config.data_dir)).map_err(journal_error)
 }

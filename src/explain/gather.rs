@@ -6,8 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use tidegate_log::RowRef;
-use tidegate_log::embedded::{EventsView, JournalView, OpenError};
-use tidegate_log::journal::JournalError;
+use tidegate_log::embedded::{EventsView, JournalView};
 use tidegate_model::{Binding, DeviceCategory, Epoch, EventTime, JobStart, Offset, PartitionId};
 use tidegate_sinks::METRICS_FILE;
 use tidegate_sinks::query::Cell;
@@ -19,7 +18,7 @@ use super::groups::text;
 use super::record::Reader;
 use super::store::{ask, show};
 use super::subject::{Rules, Subject};
-use crate::assembly::topic_of;
+use crate::assembly::{journal_error, topic_of, view_error};
 use crate::config::{Config, show_span};
 use crate::exit::{CommandError, Exit};
 
@@ -289,7 +288,7 @@ impl Gathered<'_> {
         records: &mut BTreeMap<At, Record>,
         nearest: &mut Nearest,
     ) -> Result<BTreeMap<PartitionId, Offset>, CommandError> {
-        let view = EventsView::open(Path::new(&self.config.data_dir)).map_err(open_error)?;
+        let view = EventsView::open(Path::new(&self.config.data_dir)).map_err(view_error)?;
         let (mut ends, mut untold) = (BTreeMap::new(), Vec::new());
         let mut reader = Reader::new(self.question, self.rules);
         for partition in view.partitions() {
@@ -367,14 +366,4 @@ impl Nearest {
 
 fn failure(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CommandError {
     CommandError::new(Exit::Failure, error)
-}
-
-fn journal_error(error: JournalError) -> CommandError {
-    let newer = matches!(error, JournalError::NewerFormat { .. });
-    CommandError::new(if newer { Exit::Refused } else { Exit::Failure }, error)
-}
-
-fn open_error(error: OpenError) -> CommandError {
-    let newer = matches!(error, OpenError::NewerFormat { .. });
-    CommandError::new(if newer { Exit::Refused } else { Exit::Failure }, error)
 }
