@@ -62,7 +62,11 @@ pub(crate) fn replay(
     };
     compute_again(again, |result| comparing.epoch(result.epoch, &result.rows))
         .map_err(|error| or_removed(failure(error), &config.data_dir, &reads_from))?;
-    Ok(Report { snapshot: started_from, workers, ..comparing.finish().map_err(journal_error)? })
+    let report = Report { snapshot: started_from, workers, ..comparing.finish().map_err(journal_error)? };
+    match report.nothing_compared() {
+        Some(text) => Err(CommandError::new(Exit::Refused, text)),
+        None => Ok(report),
+    }
 }
 
 /// What is bound, and a view with the events that it speaks of.

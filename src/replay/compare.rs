@@ -45,6 +45,7 @@ impl<'a> Comparing<'a> {
             return;
         }
         let (mut committed, mut computed) = (Rows::new(), Rows::new());
+        let mut is_compared = false;
         for table in &mut self.tables {
             let name = table.name;
             let found = match table.rows_of(epoch) {
@@ -55,6 +56,7 @@ impl<'a> Comparing<'a> {
                     return;
                 }
             };
+            is_compared = true;
             for (key, row) in found {
                 committed.entry((name, key)).or_default().push(row);
             }
@@ -63,7 +65,9 @@ impl<'a> Comparing<'a> {
                 computed.entry((name, row.key.clone().into_bytes())).or_default().push(row_computed);
             }
         }
-        self.compare(epoch, committed, computed);
+        if is_compared {
+            self.compare(epoch, committed, computed);
+        }
     }
 
     fn compare(&mut self, epoch: Epoch, mut committed: Rows, computed: Rows) {
@@ -108,7 +112,7 @@ impl<'a> Comparing<'a> {
 
     /// What came of it.
     pub(super) fn finish(self) -> Result<Report, JournalError> {
-        let not_compared = self.tables.iter().filter_map(Table::not_compared).collect();
+        let not_compared = self.tables.iter().flat_map(Table::not_compared).collect();
         self.error.map_or(Ok(Report { not_compared, ..self.report }), Err)
     }
 }

@@ -13,7 +13,7 @@ pub(crate) struct Report {
     /// The snapshot that it started from; `null` for the beginning of the deployment.
     pub(crate) snapshot: Option<Epoch>,
     pub(crate) workers: usize,
-    /// The first and the last epoch compared, and how many.
+    /// The first and the last epoch of which a table was compared, and how many.
     pub(crate) first: Option<Epoch>,
     pub(crate) last: Option<Epoch>,
     pub(crate) epochs: u64,
@@ -45,6 +45,16 @@ pub(crate) struct Row {
 }
 
 impl Report {
+    /// That nothing was compared, and why, if so.
+    pub(crate) fn nothing_compared(&self) -> Option<String> {
+        let why = match self.not_compared.as_slice() {
+            [] => "none of the epochs asked for was committed".to_owned(),
+            sentences => sentences.join("; "),
+        };
+        (self.epochs == 0)
+            .then(|| format!("nothing was compared: {why}; ask for others: --from-epoch, --to-epoch"))
+    }
+
     /// The result for people.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();

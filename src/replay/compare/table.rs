@@ -26,14 +26,17 @@ pub(super) struct Table<'a> {
     is_read: bool,
     /// Up to this epoch rows may have been removed.
     removed_until: Option<Epoch>,
-    /// Epochs whose rows cannot be compared.
-    skipped: u64,
+    /// Epochs that came before the job began anew.
+    before_begin: u64,
+    /// Epochs of which rows may be missing.
+    removed: u64,
 }
 
 impl<'a> Table<'a> {
     pub(super) fn new(name: &'static str, begins: Epoch, pieces: RowPieces<'a>) -> Self {
         let ahead = VecDeque::new();
-        Self { name, begins, pieces, ahead, is_read: false, removed_until: None, skipped: 0 }
+        let (before_begin, removed) = (0, 0);
+        Self { name, begins, pieces, ahead, is_read: false, removed_until: None, before_begin, removed }
     }
 
     /// The rows of the next epoch; `None` when they cannot be compared.
@@ -49,9 +52,13 @@ impl<'a> Table<'a> {
             }
             self.read_on()?;
         }
-        let is_removed = self.removed_until.is_some_and(|until| epoch <= until);
-        if is_removed || epoch < self.begins {
-            self.skipped += 1;
+        // Rows of another definition could not be compared either way.
+        if epoch < self.begins {
+            self.before_begin += 1;
+            return Ok(None);
+        }
+        if self.removed_until.is_some_and(|until| epoch <= until) {
+            self.removed += 1;
             return Ok(None);
         }
         Ok(Some(rows))
@@ -70,15 +77,19 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// What was not compared, and why.
-    pub(super) fn not_compared(&self) -> Option<String> {
-        let why = match self.removed_until {
+    /// What was not compared, and why: a sentence for each reason.
+    pub(super) fn not_compared(&self) -> impl Iterator<Item = String> {
+        let begun = format!("its job began anew in epoch {}", self.begins);
+        let removed = match self.removed_until {
             Some(until) if until.0 < u64::MAX => {
                 format!("rows up to epoch {until} were removed (log.retention)")
             }
-            Some(_) => "its rows were removed (log.retention)".to_owned(),
-            None => format!("its job began anew in epoch {}", self.begins),
+            _ => "its rows were removed (log.retention)".to_owned(),
         };
-        (self.skipped > 0).then(|| format!("{} of {} epochs: {why}", self.name, self.skipped))
+        let name = self.name;
+        [(self.before_begin, begun), (self.removed, removed)]
+            .into_iter()
+            .filter(|(epochs, _)| *epochs > 0)
+            .map(move |(epochs, why)| format!("{name} of {epochs} epochs: {why}"))
     }
 }

@@ -164,3 +164,53 @@ fn rows_of_a_job_that_began_anew_are_compared_from_then_on() {
     assert_eq!((report.rows, report.differences), (2 * 5 + 2 * 2, 0));
     assert_eq!(report.not_compared, ["event_metrics of 3 epochs: its job began anew in epoch 4"]);
 }
+
+/// Both were counted as one, and only one reason was given.
+#[test]
+fn rows_removed_and_rows_from_before_the_job_began_anew_are_told_apart() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let (_log, view) = journal(dir.path(), 9, rows_of);
+    // As retention does it: of epoch 6 one row is left.
+    let sql =
+        "DELETE FROM rows WHERE offset < 11 AND topic = (SELECT id FROM topics WHERE name = 'event_metrics');
+               UPDATE topics SET first_offset = 11 WHERE name = 'event_metrics'";
+    rusqlite::Connection::open(dir.path().join("journal.db"))
+        .and_then(|writer| writer.execute_batch(sql))
+        .expect("rows go");
+    let starts =
+        BTreeMap::from([("EventAggregator".to_owned(), JobStart { epoch: Epoch(3), after: EventTime::MIN })]);
+    let mut comparing = Comparing::new(&view, Epoch(1), &starts, str::to_owned).expect("it can be read");
+    for epoch in 1..=9 {
+        comparing.epoch(Epoch(epoch), &rows_of(epoch));
+    }
+    let report = comparing.finish().expect("it can be read");
+    assert_eq!((report.rows, report.differences), (2 * 9 + 2 * 3, 0));
+    let told = [
+        "event_metrics of 2 epochs: its job began anew in epoch 3",
+        "event_metrics of 4 epochs: rows up to epoch 6 were removed (log.retention)",
+    ];
+    assert_eq!(report.not_compared, told);
+}
+
+/// An epoch counted as compared of which no table was, and a replay of such epochs alone as a success.
+#[test]
+fn an_epoch_of_which_no_table_is_compared_does_not_count() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let (_log, view) = journal(dir.path(), 2, rows_of);
+    let jobs = Schema::ALL.iter().map(|schema| schema.job.to_owned());
+    let anew = JobStart { epoch: Epoch(2), after: EventTime::MIN };
+    let starts = jobs.map(|job| (job, anew)).collect();
+    let report_of = |epochs: &[u64]| {
+        let mut comparing = Comparing::new(&view, Epoch(1), &starts, str::to_owned).expect("it can be read");
+        epochs.iter().for_each(|epoch| comparing.epoch(Epoch(*epoch), &rows_of(*epoch)));
+        comparing.finish().expect("it can be read")
+    };
+    let report = report_of(&[1, 2]);
+    assert_eq!((report.epochs, report.first, report.nothing_compared()), (1, Some(Epoch(2)), None));
+    let report = report_of(&[1]);
+    assert_eq!((report.epochs, report.rows, report.differences), (0, 0, 0));
+    let text = report.nothing_compared().expect("nothing was");
+    assert!(text.contains("nothing was compared: event_metrics of 1 epochs: its job began anew"), "{text}");
+    let text = report_of(&[]).nothing_compared().expect("nothing was");
+    assert!(text.contains("none of the epochs asked for was committed"), "{text}");
+}
