@@ -193,7 +193,8 @@ pub trait Journal: Send {
 
     /// Removes some of the bindings that come before the newest one of epoch `before` or an earlier one, the
     /// oldest first, and says whether there are more. Whoever goes on after `before` thus finds all that
-    /// follows: the first binding left is not of a later epoch. Rows stay.
+    /// follows: the first binding left is not of a later epoch, unless none was of that one or an earlier one to
+    /// begin with. Rows stay.
     ///
     /// # Errors
     /// [`CommitError::Fenced`] when another process has taken over, and what the storage says. Nothing
