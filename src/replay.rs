@@ -58,7 +58,7 @@ pub(crate) fn replay(
         starts: plan.starts,
         snapshot,
         epochs: plan.epochs,
-        readers: view.readers(&ends, workers).map_err(failure)?,
+        readers: view.readers(&reads_from, &ends, workers).map_err(failure)?,
     };
     compute_again(again, |result| comparing.epoch(result.epoch, &result.rows))
         .map_err(|error| or_removed(failure(error), &config.data_dir, &reads_from))?;

@@ -198,8 +198,11 @@ impl EventReader for EmbeddedReader {
                     cursor.load(&place)?;
                 }
                 let append_time = cursor.append_time;
-                // One frame at a time without a look at anything else.
-                while !cursor.rest.is_empty() && (bytes < max_bytes || next == from.0) {
+                // One frame at a time without a look at anything else. That of a view may end within one.
+                while !cursor.rest.is_empty()
+                    && next < place.offsets.end
+                    && (bytes < max_bytes || next == from.0)
+                {
                     let value = cursor.split()?;
                     let value = &cursor.scanner.bytes()[value];
                     bytes += value.len();

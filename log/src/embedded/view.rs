@@ -66,31 +66,36 @@ impl EventsView {
         Offset(segments.and_then(|segments| segments.bases.first().copied()).unwrap_or(0))
     }
 
-    /// So many readers, for workers that go through the log: of the records of each partition up to the end
-    /// that `ends` has for it, which must be there. What is removed meanwhile cannot be read.
+    /// So many readers, for workers that go through the log: of the records of each partition from where `starts`
+    /// says, or the oldest one, up to the end that `ends` has for it, which must be there. What is removed meanwhile
+    /// cannot be read.
     ///
     /// # Errors
-    /// When the storage fails, or the header of a segment is damaged.
+    /// When the storage fails, or the header of a segment is damaged that may be read.
     pub fn readers(
         &self,
+        starts: &BTreeMap<PartitionId, Offset>,
         ends: &BTreeMap<PartitionId, Offset>,
         count: usize,
     ) -> Result<Vec<EmbeddedReader>, ReadError> {
-        let shared = Arc::new(self.shared(ends, Arc::new(self.disk.clone()))?);
+        let shared = Arc::new(self.shared(starts, ends, Arc::new(self.disk.clone()))?);
         Ok((0..count).map(|_| EmbeddedReader::new(Arc::clone(&shared))).collect())
     }
 
     /// What readers share that open files of `files`.
     fn shared(
         &self,
+        starts: &BTreeMap<PartitionId, Offset>,
         ends: &BTreeMap<PartitionId, Offset>,
         files: Arc<dyn Files>,
     ) -> Result<Shared, ReadError> {
         let mut partitions = Vec::with_capacity(self.partitions.len());
         for (id, found) in &self.partitions {
-            let end = ends.get(id).map_or(0, |end| end.0);
-            let mut list = Vec::with_capacity(found.bases.len());
-            for base in found.bases.iter().copied().filter(|base| *base < end) {
+            let [start, end] = [starts, ends].map(|offsets| offsets.get(id).map_or(0, |offset| offset.0));
+            // Those wholly before are not even opened.
+            let first = found.bases.partition_point(|base| *base <= start).saturating_sub(1);
+            let mut list = Vec::with_capacity(found.bases.len() - first);
+            for base in found.bases[first..].iter().copied().filter(|base| *base < end) {
                 let path = found.dir.join(segment_name(base));
                 let shown = path.display().to_string();
                 match self.segment(*id, base, &path) {

@@ -95,11 +95,14 @@ fn what_retention_removed_is_out_of_range() {
     assert_eq!(read(&view, start..10, 10).expect("it can be read").1, 10);
 }
 
+fn at(offset: u64) -> BTreeMap<PartitionId, Offset> {
+    BTreeMap::from([(PARTITION, Offset(offset))])
+}
+
 /// Everything from `from` on, in many small reads.
 fn walked(dir: &Path, end: u64, from: u64) -> Result<String, ReadError> {
     let view = EventsView::open(dir).expect("it opens");
-    let ends = BTreeMap::from([(PARTITION, Offset(end))]);
-    let mut reader = view.readers(&ends, 1)?.pop().expect("one");
+    let mut reader = view.readers(&at(from), &at(end), 1)?.pop().expect("one");
     let (mut values, mut next) = (String::new(), Offset(from));
     while next < reader.bounds(PARTITION)?.end {
         next = reader.read(PARTITION, next, 1, &mut |record| {
@@ -121,6 +124,53 @@ fn readers_go_through_the_log_beside_the_writer() {
     fs::remove_file(&segments(dir.path())[0]).expect("it goes");
     let error = walked(dir.path(), 10, 0).expect_err("the first record is gone");
     assert!(matches!(error, ReadError::OutOfRange { asked: Offset(0), .. }), "{error}");
+}
+
+/// Every segment before the end was opened and checked, however many there were.
+#[test]
+fn segments_before_where_reading_starts_are_not_opened() {
+    let dir = TempDir::new().expect("a temporary directory");
+    drop(written(dir.path()));
+    let view = EventsView::open(dir.path()).expect("it opens");
+    let segments = segments(dir.path());
+    fs::write(&segments[0], "no header").expect("it is written");
+    let second = view.partitions[&PARTITION].bases[1];
+    let readers = |from| view.readers(&at(from), &at(10), 2);
+    assert!(matches!(readers(0), Err(ReadError::Damaged { .. })));
+    assert!(matches!(readers(second - 1), Err(ReadError::Damaged { .. })), "its last record is in it");
+    for from in second..=10 {
+        let start = readers(from).expect("it is whole")[0].bounds(PARTITION).expect("it can be read").start;
+        assert!(start <= Offset(from), "{from}");
+    }
+    assert_eq!(walked(dir.path(), 10, second).expect("it can be read").len() as u64, 10 - second);
+}
+
+/// An epoch may end within what was written at once.
+#[test]
+fn a_reader_whose_end_lies_within_a_frame_stops_there() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let log =
+        EmbeddedLog::open(dir.path(), Options { partitions: 1, ..Options::default() }).expect("it opens");
+    for batch in [0..4, 4..10] {
+        let events = batch.map(|value| event(0, &value.to_string())).collect();
+        block_on(log.appender().append(events)).expect("it is appended");
+    }
+    let view = EventsView::open(dir.path()).expect("it opens");
+    for end in 1..=10 {
+        let mut reader = view.readers(&at(0), &at(end), 1).expect("it is whole").pop().expect("one");
+        for max_bytes in [1, 3, 1_000] {
+            let (mut values, mut next) = (String::new(), Offset(0));
+            let visit = &mut |record: crate::RecordRef<'_>| {
+                values.push_str(&String::from_utf8_lossy(record.value));
+            };
+            while next < Offset(end) {
+                next = reader.read(PARTITION, next, max_bytes, visit).expect("it can be read");
+            }
+            assert_eq!(reader.read(PARTITION, next, max_bytes, visit).expect("it is at its end"), next);
+            let expected = &"0123456789"[..usize::try_from(end).expect("small")];
+            assert_eq!((values.as_str(), next), (expected, Offset(end)), "{max_bytes}");
+        }
+    }
 }
 
 #[test]
@@ -212,7 +262,7 @@ fn a_segment_in_many_small_steps_is_scanned_about_once() {
     for (step, taken) in [(1, 512), (3, 3 * 512), (7, 7 * 512), (25, 25 * 512), (10, 1)] {
         let bytes = Arc::new(AtomicUsize::new(0));
         let files = Counting { disk: Disk::read_only(), bytes: Arc::clone(&bytes) };
-        let shared = view.shared(&BTreeMap::from([(PARTITION, Offset(4_000))]), Arc::new(files));
+        let shared = view.shared(&at(0), &at(4_000), Arc::new(files));
         let mut reader = EmbeddedReader::new(Arc::new(shared.expect("it is whole")));
         let mut next = 0;
         while next < 4_000 {
