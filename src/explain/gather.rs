@@ -1,5 +1,5 @@
-//! Gathering the facts: the journal first, as of one moment; then events and metric store, which are never
-//! behind what it says of them, or say so themselves.
+//! Gathering the facts: the journal first, as of one moment, which is let go of as soon as that is read; then events
+//! and metric store, which are never behind what it says of them, or say so themselves.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -51,7 +51,7 @@ pub(crate) fn facts(
     journal: &JournalView,
     clock: EventTime,
 ) -> Result<Facts, CommandError> {
-    let _moment = journal.hold().map_err(journal_error)?;
+    let moment = journal.hold().map_err(journal_error)?;
     let Some(newest) = journal.last_binding().map_err(journal_error)? else {
         let dir = config.data_dir.display();
         let text = format!("no event was committed yet in {dir}: there is no row, and nothing to explain");
@@ -61,6 +61,7 @@ pub(crate) fn facts(
     let start = newest.starts.get(question.subject.job()).copied().unwrap_or(JobStart::ORIGIN);
     let store = config.data_dir.join(METRICS_FILE);
     let mut gathered = Gathered { question: &question, rules: &rules, config, store, untold: Vec::new() };
+    // Of the metric store that much is read while the moment lasts: it says how far back a session reaches.
     let stored = gathered.stored()?;
     let (from, settled_at) = gathered.interval(&stored);
     let mut picker = Picker::new(from, settled_at);
@@ -72,14 +73,22 @@ pub(crate) fn facts(
     let bindings = picker.finish().expect("there is a newest one");
     let epochs = bindings.first.unwrap_or(newest.epoch.next())..=Epoch(u64::MAX);
 
-    let Sieve { dropped, mut records, .. } = gathered.dropped(journal, &bindings)?;
-    let mut nearest = Nearest::default();
-    let ends = gathered.events(&bindings, &mut records, &mut nearest)?;
+    let mut sieve = Sieve::new(&question, &rules, &bindings);
+    let is_removed = gathered.dropped(journal, bindings.dropped_from(), &mut sieve)?;
     let said = gathered.said(journal, question.subject, epochs.clone())?;
     let sessions = match question.subject {
         Subject::SessionWindows => gathered.said(journal, Subject::Sessions, epochs)?,
         _ => Vec::new(),
     };
+    // What follows takes as long as there are events, and the writer's log of the journal would grow meanwhile.
+    drop(moment);
+
+    if is_removed {
+        gathered.dropped_before(bindings.dropped_from(), &mut sieve)?;
+    }
+    let Sieve { dropped, mut records, .. } = sieve;
+    let mut nearest = Nearest::default();
+    let ends = gathered.events(&bindings, &mut records, &mut nearest)?;
     if stored.is_empty() {
         gathered.nearest(&mut nearest)?;
     }
@@ -236,34 +245,20 @@ impl Gathered<'_> {
         has_key && within
     }
 
-    /// The records that the job dropped and that may be asked for.
-    fn dropped<'b>(
-        &'b self,
+    /// Shows the sieve the records that the job dropped in the epoch `from` and later ones. Says whether the journal
+    /// may lack some of them.
+    fn dropped(
+        &self,
         journal: &JournalView,
-        bindings: &'b Bindings,
-    ) -> Result<Sieve<'b>, CommandError> {
-        let mut sieve = Sieve::new(self.question, self.rules, bindings);
-        let (job, from) = (self.question.subject.job(), bindings.dropped_from());
+        from: Epoch,
+        sieve: &mut Sieve<'_>,
+    ) -> Result<bool, CommandError> {
         if self.question.subject == Subject::SessionWindows {
-            return Ok(sieve);
+            return Ok(false);
         }
+        let job = self.question.subject.job();
         let topic = &self.config.topic_dropped_events;
         let removed = journal.removed_until(topic).map_err(journal_error)?;
-        if removed.is_some_and(|until| until >= from) {
-            let version = Cell::Integer(i64::try_from(from.0).unwrap_or(i64::MAX));
-            let sql = "SELECT partition, \"offset\", reason, record, version FROM dropped_events \
-                       WHERE job IN (?1, '*') AND version >= ?2";
-            let mut visit = |row: Columns| {
-                let number = |column: &str| row.get(column).and_then(serde_json::Value::as_u64);
-                let partition = number("partition").and_then(|partition| u32::try_from(partition).ok());
-                let at = partition.map(PartitionId).zip(number("offset").map(Offset));
-                if let Some((at, version)) = at.zip(number("version")) {
-                    sieve.add(at, Epoch(version), text(&row, "reason"), text(&row, "record").as_bytes());
-                }
-            };
-            let parameters = [Cell::Text(job), version];
-            show(&self.store, self.question.subject, sql, &parameters, &mut visit).map_err(failure)?;
-        }
         let mut visit = |row: RowRef<'_>| {
             let header = |name: &str| {
                 row.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
@@ -277,7 +272,25 @@ impl Gathered<'_> {
             }
         };
         journal.read_rows(topic, from..=Epoch(u64::MAX), &mut visit).map_err(journal_error)?;
-        Ok(sieve)
+        Ok(removed.is_some_and(|until| until >= from))
+    }
+
+    /// The same of the metric store, which still has what was removed from the journal.
+    fn dropped_before(&self, from: Epoch, sieve: &mut Sieve<'_>) -> Result<(), CommandError> {
+        let version = Cell::Integer(i64::try_from(from.0).unwrap_or(i64::MAX));
+        let sql = "SELECT partition, \"offset\", reason, record, version FROM dropped_events \
+                   WHERE job IN (?1, '*') AND version >= ?2";
+        let mut visit = |row: Columns| {
+            let number = |column: &str| row.get(column).and_then(serde_json::Value::as_u64);
+            let partition = number("partition").and_then(|partition| u32::try_from(partition).ok());
+            let at = partition.map(PartitionId).zip(number("offset").map(Offset));
+            if let Some((at, version)) = at.zip(number("version")) {
+                sieve.add(at, Epoch(version), text(&row, "reason"), text(&row, "record").as_bytes());
+            }
+        };
+        let parameters = [Cell::Text(self.question.subject.job()), version];
+        show(&self.store, self.question.subject, sql, &parameters, &mut visit).map_err(failure)?;
+        Ok(())
     }
 
     /// Reads the events that may be asked for. Returns where the log of each partition ends, as far as it was
