@@ -202,7 +202,9 @@ fn an_epoch_of_which_no_table_is_compared_does_not_count() {
     let starts = jobs.map(|job| (job, anew)).collect();
     let report_of = |epochs: &[u64]| {
         let mut comparing = Comparing::new(&view, Epoch(1), &starts, str::to_owned).expect("it can be read");
-        epochs.iter().for_each(|epoch| comparing.epoch(Epoch(*epoch), &rows_of(*epoch)));
+        for epoch in epochs {
+            comparing.epoch(Epoch(*epoch), &rows_of(*epoch));
+        }
         comparing.finish().expect("it can be read")
     };
     let report = report_of(&[1, 2]);
