@@ -4,6 +4,7 @@
 mod common;
 mod load;
 mod stack;
+mod topics;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tidegate_log::RowReader as _;
 use tidegate_log::kafka::{KafkaLog, Options, TopicNames};
 use tidegate_model::{Offset, Schema};
 use tidegate_services::{Kafka, test_kafka};
+use topics::Admin;
 
 /// Some sessions of some users, one after the other and none late.
 fn events(base: i64) -> Vec<Event> {
@@ -226,4 +228,63 @@ fn start_those_that_ended(stack: &Stack, roles: &mut Vec<Service>, sender: &Send
         }
     }
     sender.send_to(roles[0].address("ingest"));
+}
+
+#[test]
+fn a_partition_that_is_added_is_read() {
+    let Ok(bootstrap) = test_kafka() else { return };
+    let stack = Stack::new(&bootstrap);
+    let roles: Vec<Service> = ROLES[..3].iter().map(|(role, _)| stack.start(role)).collect();
+    let sender = Sender::start(roles[0].address("ingest"));
+    std::thread::park_timeout(Duration::from_millis(300));
+    Admin::new(&bootstrap).add_partitions(&stack.topic("events"), 9);
+    let mut dataflow = roles[1].client("dataflow");
+    wait_for("the new partitions to be read", || {
+        let status = dataflow.get("/v1/status").expect("it answers").json();
+        let partitions = status["partitions"].as_array().expect("a list");
+        let position = |partition: &serde_json::Value| partition["offset"].as_u64().unwrap_or(0);
+        (partitions.len() == 9 && partitions[6..].iter().all(|partition| position(partition) > 0))
+            .then_some(())
+    });
+    sender.end().check(stack.dir());
+    for role in roles {
+        let ended = role.terminate();
+        assert!(ended.status.success(), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_topic_of_events_that_was_made_anew_is_refused_until_the_gap_is_accepted() {
+    let Ok(bootstrap) = test_kafka() else { return };
+    let mut stack = Stack::new(&bootstrap);
+    stack.settings = vec!["time.future_tolerance=0ms".to_owned()];
+    let mut roles: Vec<Service> = ROLES[..3].iter().map(|(role, _)| stack.start(role)).collect();
+    let (mut sent, mut client) = (Sent::default(), roles[0].client("ingest"));
+    for _ in 0..30 {
+        sent.send(&mut client);
+    }
+    sent.check(stack.dir());
+    let sink = roles.pop().expect("three were started");
+    for role in roles {
+        assert!(role.terminate().status.success());
+    }
+    Admin::new(&bootstrap).make_anew(&stack.topic("events"), 6);
+    let refused = common::run(&mut stack.command("dataflow"));
+    assert_eq!(refused.code, Some(3), "{}{}", refused.out, refused.err);
+    for part in ["but the log holds offsets 0 to 0", "the log was cut off or replaced", "--accept-gap"] {
+        assert!(refused.err.contains(part), "no {part:?} in {}", refused.err);
+    }
+    let (dataflow, ingest) = (stack.start_with("dataflow", &["--accept-gap"]), stack.start("ingest"));
+    let mut client = ingest.client("ingest");
+    // Those before are in the tables, and so is whatever begins after the gap.
+    wait_for("a session that began after it", || {
+        sent.send(&mut client);
+        (counted(stack.dir()) > 30).then_some(())
+    });
+    let found =
+        query(stack.dir(), "SELECT count(*) AS n, count(DISTINCT session_id) AS m FROM session_metrics");
+    assert_eq!(found[0]["n"], found[0]["m"], "none is there twice");
+    for role in [dataflow, ingest, sink] {
+        assert!(role.terminate().status.success());
+    }
 }

@@ -35,6 +35,14 @@ impl Deployment {
         };
         Self { log: KafkaLog::open(options).expect("the broker answers"), name }
     }
+
+    pub(crate) fn log(&self) -> &KafkaLog {
+        &self.log
+    }
+
+    pub(crate) fn events_topic(&self) -> String {
+        format!("{}-events", self.name)
+    }
 }
 
 impl Subject for Deployment {

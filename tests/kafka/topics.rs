@@ -1,0 +1,52 @@
+//! What somebody else does to topics.
+
+use std::future::Future;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+
+/// Whoever runs the brokers.
+pub(crate) struct Admin {
+    client: AdminClient<DefaultClientContext>,
+    options: AdminOptions,
+}
+
+impl Admin {
+    pub(crate) fn new(bootstrap: &str) -> Self {
+        let client = ClientConfig::new().set("bootstrap.servers", bootstrap).create();
+        Self { client: client.expect("the settings are right"), options: AdminOptions::new() }
+    }
+
+    /// Gives a topic more partitions.
+    pub(crate) fn add_partitions(&self, topic: &str, count: usize) {
+        let more = [NewPartitions::new(topic, count)];
+        done(self.client.create_partitions(&more, &self.options));
+    }
+
+    /// Removes a topic of events and makes it anew: empty, and otherwise as it was.
+    pub(crate) fn make_anew(&self, topic: &str, partitions: i32) {
+        done(self.client.delete_topics(&[topic], &self.options));
+        let again = NewTopic::new(topic, partitions, TopicReplication::Fixed(1))
+            .set("message.timestamp.type", "LogAppendTime");
+        // The name is free a little later.
+        crate::common::wait_for("the topic to be made anew", || {
+            let created =
+                wait(self.client.create_topics([&again], &self.options)).expect("the broker answers");
+            created.into_iter().all(|created| created.is_ok()).then_some(())
+        });
+    }
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(future)
+}
+
+fn done<E: std::fmt::Debug>(
+    future: impl Future<Output = rdkafka::error::KafkaResult<Vec<Result<String, E>>>>,
+) {
+    for done in wait(future).expect("the broker answers") {
+        done.expect("it is done");
+    }
+}
