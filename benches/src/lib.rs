@@ -13,6 +13,7 @@ pub mod decode;
 pub mod frames;
 pub mod http;
 pub mod import;
+pub mod kafka;
 pub mod log;
 pub mod machine;
 pub mod measure;
@@ -37,7 +38,7 @@ pub struct Suite {
 }
 
 /// Every suite, in the order of the way of an event.
-pub const SUITES: [Suite; 8] = [
+pub const SUITES: [Suite; 9] = [
     Suite { name: "decode", run: decode::run },
     Suite { name: "frames", run: frames::run },
     Suite { name: "windows", run: windows::run },
@@ -46,4 +47,5 @@ pub const SUITES: [Suite; 8] = [
     Suite { name: "rows", run: rows::run },
     Suite { name: "import", run: import::run },
     Suite { name: "http", run: http::run },
+    Suite { name: "kafka", run: kafka::run },
 ];

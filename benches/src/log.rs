@@ -8,7 +8,7 @@ use crate::{Scale, Table};
 
 const EVENTS: usize = 100_000;
 /// Bytes that are read at once, as a source does it.
-const READ_BYTES: usize = 256 << 10;
+pub(crate) const READ_BYTES: usize = 256 << 10;
 
 /// Measures appends and reads.
 ///
@@ -20,23 +20,23 @@ pub fn run(scale: Scale) -> anyhow::Result<Vec<Table>> {
 }
 
 /// The events of the suite, each with its user.
-struct Events {
-    lines: JsonLines,
-    users: Vec<String>,
+pub(crate) struct Events {
+    pub(crate) lines: JsonLines,
+    pub(crate) users: Vec<String>,
 }
 
 impl Events {
-    fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         let lines = JsonLines::new(Workload::new(3), count);
         Self { lines, users: Workload::new(3).take(count).map(|one| one.act.user_id()).collect() }
     }
 
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.users.len()
     }
 
     /// Without the ends of lines, which a log does not hold.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.lines.bytes.len() - self.lines.count()
     }
 }

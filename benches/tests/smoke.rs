@@ -53,3 +53,10 @@ fn every_event_that_is_acknowledged_is_in_the_ledger() {
 fn every_line_that_is_imported_is_in_a_window() {
     run("import");
 }
+
+#[test]
+fn a_log_on_kafka_gives_back_what_was_appended_and_makes_rows_of_it() {
+    if tidegate_services::test_kafka().is_ok() {
+        run("kafka");
+    }
+}
