@@ -21,6 +21,9 @@ use crate::event::ReadError;
 /// An answer that is older is none.
 const AGE_MAX: Duration = Duration::from_millis(50);
 
+/// How long it is believed that partitions begin where they began.
+const STARTS_AGE_MAX: Duration = Duration::from_secs(2);
+
 /// How long nobody asks again after Kafka did not answer: the caller is a worker that has other things to do.
 const REST: Duration = Duration::from_millis(500);
 
@@ -37,6 +40,8 @@ pub(super) type Place = (Arc<str>, PartitionId);
 #[derive(Debug, Default)]
 pub(super) struct Ends {
     known: BTreeMap<Place, Option<Range<Offset>>>,
+    /// Where the partitions begin, and when that was asked: it changes when retention removes something.
+    starts: Option<(Instant, BTreeMap<Place, Offset>)>,
     asked_at: Option<Instant>,
     failed: Option<(Instant, String)>,
 }
@@ -106,11 +111,18 @@ impl Ends {
         // Before the answer: it may be older than it arrives.
         self.asked_at = Some(Instant::now());
         let places: Vec<Place> = self.known.keys().cloned().collect();
-        let starts = offsets(consumer, &places, KafkaOffset::Beginning, timeout)?;
+        let is_fresh = |(at, starts): &(Instant, BTreeMap<Place, Offset>)| {
+            at.elapsed() < STARTS_AGE_MAX && places.iter().all(|place| starts.contains_key(place))
+        };
+        if !self.starts.as_ref().is_some_and(is_fresh) {
+            let starts = offsets(consumer, &places, KafkaOffset::Beginning, timeout)?;
+            self.starts = Some((Instant::now(), starts));
+        }
+        let starts = self.starts.as_ref().map(|(_, starts)| starts);
         let ends = offsets(consumer, &places, KafkaOffset::End, timeout)?;
         for (place, known) in &mut self.known {
-            let bounds = starts.get(place).zip(ends.get(place));
-            *known = bounds.map(|(start, end)| *start..*end);
+            let bounds = starts.and_then(|starts| starts.get(place)).zip(ends.get(place));
+            *known = bounds.map(|(start, end)| *start..*end.max(start));
         }
         Ok(())
     }

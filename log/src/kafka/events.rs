@@ -25,6 +25,9 @@ const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
 /// Reads events. What has not arrived yet is not waited for: the wake-up call tells of it.
 pub struct KafkaEventReader {
     consumer: Arc<Client>,
+    /// Asks what can be answered at once. A broker answers a connection's requests in turn, and one for more
+    /// records is answered when there are some.
+    looker: Consumer,
     topic: Arc<str>,
     timeout: Duration,
     ends: Ends,
@@ -38,6 +41,7 @@ impl KafkaEventReader {
     pub(super) fn new(options: &Options) -> Result<Self, KafkaError> {
         Ok(Self {
             consumer: Arc::new(Client::new(client::consumer(options)?)),
+            looker: client::consumer(options)?,
             topic: options.topics.events.as_str().into(),
             timeout: options.request_timeout,
             ends: Ends::default(),
@@ -89,13 +93,13 @@ impl EventReader for KafkaEventReader {
         {
             return Ok(partitions.clone());
         }
-        let partitions = partitions(&self.consumer, &self.topic, self.timeout)?;
+        let partitions = partitions(&self.looker, &self.topic, self.timeout)?;
         self.partitions = Some((Instant::now(), partitions.clone()));
         Ok(partitions)
     }
 
     fn bounds(&mut self, partition: PartitionId) -> Result<Range<Offset>, ReadError> {
-        self.ends.look(&self.consumer, &(Arc::clone(&self.topic), partition), LOOK_TIMEOUT)
+        self.ends.look(&self.looker, &(Arc::clone(&self.topic), partition), LOOK_TIMEOUT)
     }
 
     fn read(

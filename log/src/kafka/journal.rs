@@ -119,6 +119,9 @@ impl KafkaJournal {
 
     fn send_all(&self, writer: &Writer, commit: &Commit) -> Result<(), CommitError> {
         let error = |error: KafkaError| self.before_commit(writer, &error);
+        // What an aborted transaction left is not this one's.
+        writer.producer.poll(Duration::ZERO);
+        drop(writer.outcome.take());
         writer.producer.begin_transaction().map_err(|begin| {
             if is_fatal(&begin) { self.ended(writer.generation, &begin) } else { self.storage(&begin) }
         })?;

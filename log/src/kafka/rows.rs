@@ -66,6 +66,8 @@ impl Partitions {
 /// Reads committed rows.
 pub struct KafkaRowReader {
     consumer: Arc<Client>,
+    /// Asks what can be answered at once; see the reader of events.
+    looker: Consumer,
     /// Sees what is not committed, too: whether a transaction is still open somewhere.
     all: Consumer,
     epochs: EpochsTopic,
@@ -88,6 +90,7 @@ impl KafkaRowReader {
         all.set("isolation.level", "read_uncommitted");
         Ok(Self {
             consumer: Arc::new(Client::new(client::consumer(options)?)),
+            looker: client::consumer(options)?,
             all: all.create_with_context(Context)?,
             epochs: EpochsTopic::new(options)?,
             topics: options.topics.rows.iter().map(|topic| Arc::from(topic.as_str())).collect(),
@@ -124,7 +127,7 @@ impl KafkaRowReader {
             let mut committed = Ends::default();
             committed.expect(&places);
             for place in &places {
-                let end = committed.look(&self.consumer, place, self.timeout)?.end;
+                let end = committed.look(&self.looker, place, self.timeout)?.end;
                 open.retain(|open, until| open != place || end < *until);
             }
             if open.is_empty() || began.elapsed() > MARKS_DEADLINE {
@@ -137,7 +140,7 @@ impl KafkaRowReader {
     fn stream(&mut self, place: &Place, from: Offset) -> Result<&mut Stream, ReadError> {
         let goes_on = self.streams.get_mut(place).is_some_and(|stream| stream.go_to(from));
         if !goes_on {
-            let available = self.ends.look(&self.consumer, place, self.timeout)?;
+            let available = self.ends.look(&self.looker, place, self.timeout)?;
             if from < available.start || from > available.end {
                 return Err(ReadError::OutOfRange { partition: place.1, asked: from, available });
             }
@@ -195,7 +198,7 @@ impl RowReader for KafkaRowReader {
                     }
                     if end.is_none() {
                         // What is there is shown, however long it is on its way.
-                        end = Some(self.ends.look(&self.consumer, &place, timeout)?.end);
+                        end = Some(self.ends.look(&self.looker, &place, timeout)?.end);
                     } else if began.elapsed() > timeout {
                         return Err(storage(topic, &format!("nothing arrives from offset {position} on")));
                     }
@@ -210,7 +213,7 @@ impl RowReader for KafkaRowReader {
                     if !is_gone {
                         return Err(storage(topic, &error));
                     }
-                    let available = self.ends.look(&self.consumer, &place, timeout)?;
+                    let available = self.ends.look(&self.looker, &place, timeout)?;
                     return Err(ReadError::OutOfRange { partition, asked, available });
                 }
             }
@@ -243,7 +246,7 @@ impl RowReader for KafkaRowReader {
 
     fn on_commit(&mut self, wake: Wake) {
         let place = (Arc::from(self.epochs.name()), PartitionId(0));
-        let end = self.ends.look(&self.consumer, &place, self.timeout).map(|bounds| bounds.end);
+        let end = self.ends.look(&self.looker, &place, self.timeout).map(|bounds| bounds.end);
         let watch = end.and_then(|end| {
             let stream = Stream::start(&self.consumer, &place.0, PARTITION, end, Some(Arc::clone(&wake)));
             stream.map_err(|error| storage(&place.0, &error))
