@@ -45,7 +45,7 @@ fn append(appender: &KafkaAppender, events: &Events) -> anyhow::Result<Done> {
     for (number, batch) in lines.chunks(APPEND_EVENTS).enumerate() {
         all[number % APPENDERS].push(batch.iter().copied().map(event).collect());
     }
-    let (appended, took) = timed(|| {
+    let (counted, took) = timed(|| {
         let tasks: Vec<_> = all
             .into_iter()
             .map(|batches| {
@@ -61,7 +61,7 @@ fn append(appender: &KafkaAppender, events: &Events) -> anyhow::Result<Done> {
             .collect();
         tasks.into_iter().map(|task| runtime.block_on(task)?).sum::<anyhow::Result<usize>>()
     });
-    assert_eq!(appended?, events.count());
+    assert_eq!(counted?, events.count());
     Ok(Done { took, note: per_million(took.cpu, events.count()) })
 }
 
