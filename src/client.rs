@@ -57,6 +57,14 @@ impl Client {
         Ok(())
     }
 
+    /// Whether the connection of the request before may serve another one, as far as that is known now.
+    pub async fn is_kept(&mut self) -> bool {
+        match &mut self.link {
+            Some(link) => link.is_ready().await,
+            None => false,
+        }
+    }
+
     /// Sends a request and waits for the whole answer, of whatever status.
     ///
     /// # Errors

@@ -93,7 +93,7 @@ impl Link {
     }
 
     /// Waits until the connection takes a request; `false` when it has ended.
-    async fn is_ready(&mut self) -> bool {
+    pub(super) async fn is_ready(&mut self) -> bool {
         tokio::select! {
             biased;
             _ = &mut self.connection => false,
