@@ -116,6 +116,13 @@ pub fn readers_are_woken(subject: &impl Subject) {
         wait_for(&rung);
     }
     assert_eq!(read_from(&mut reader, P1, Offset(0), 1000).len(), 1);
+    // And of the next one as well.
+    for count in 1..4 {
+        while rung.try_recv().is_ok() {}
+        append(&appender, vec![event(1, "b")]);
+        wait_for(&rung);
+        assert_eq!(read_from(&mut reader, P1, Offset(count), 1000).len(), 1);
+    }
 }
 
 /// Appends from several threads: each event is there once, those of a thread in their order.

@@ -216,6 +216,15 @@ pub fn row_readers_are_woken(subject: &impl Subject) {
     while values(&mut rows).is_empty() {
         wait_for(&rung);
     }
+    // And of the next one as well.
+    for epoch in 2..5 {
+        while rung.try_recv().is_ok() {}
+        journal.commit(&commit(epoch, generation, vec![row(epoch, "b")])).expect("it commits");
+        wait_for(&rung);
+        while values(&mut rows).len() < usize::try_from(epoch).expect("small") {
+            wait_for(&rung);
+        }
+    }
 }
 
 /// What rows are as of is the last binding committed, also for a reader that was there before and for one

@@ -176,6 +176,10 @@ impl RowReader for KafkaRowReader {
         max_rows: usize,
         visit: &mut dyn FnMut(RowRef<'_>),
     ) -> Result<Offset, ReadError> {
+        // Only what arrives in an empty queue is told.
+        if let Some(watch) = &mut self.watch {
+            watch.skip_all();
+        }
         let place: Place = (Arc::from(topic), partition);
         let timeout = self.timeout;
         self.stream(&place, from)?;
