@@ -26,7 +26,9 @@ fn create(bootstrap: &str, topic: &str, partitions: i32, settings: &[(&str, &str
     let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
     let topic = settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value));
     let created = block_on(admin.create_topics(&[topic], &AdminOptions::new())).expect("the broker answers");
-    created.into_iter().for_each(|created| drop(created.expect("it is created")));
+    for created in created {
+        created.expect("it is created");
+    }
 }
 
 #[test]
