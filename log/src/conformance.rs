@@ -57,6 +57,7 @@ pub fn run_all<S: Subject>(fresh: impl Fn() -> S) {
     journal::bindings_survive(&fresh());
     journal::old_bindings_can_be_pruned(&fresh());
     journal::rows_become_visible_with_their_binding(&fresh());
+    journal::rows_can_be_read_again(&fresh());
     journal::rows_keep_everything(&fresh());
     journal::epochs_increase(&fresh());
     journal::rows_of_unbound_epochs_are_refused(&fresh());

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tidegate_model::{EventTime, Offset, PartitionId};
 
@@ -165,6 +166,48 @@ pub enum ReadError {
         /// What the storage said.
         reason: String,
     },
+}
+
+/// How long a record that is there may be on its way.
+const ARRIVAL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long it rests between two looks whether it has come.
+const ARRIVAL_REST: Duration = Duration::from_millis(1);
+
+/// Shows `visit` the first record of `partition` from `from` on, below `end`, and waits for one that is on its
+/// way. Says whether there is one.
+///
+/// # Errors
+/// Those of [`EventReader::read`]; [`ReadError::Storage`] when nothing arrives.
+pub fn read_first<R: EventReader + ?Sized>(
+    reader: &mut R,
+    partition: PartitionId,
+    from: Offset,
+    end: Offset,
+    visit: &mut dyn FnMut(RecordRef<'_>),
+) -> Result<bool, ReadError> {
+    let (began, mut at, mut is_shown) = (Instant::now(), from, false);
+    while at < end {
+        let next = reader.read(partition, at, 1, &mut |record| {
+            if !is_shown && record.offset < end {
+                visit(record);
+            }
+            is_shown = true;
+        })?;
+        if is_shown {
+            return Ok(true);
+        }
+        if next == at {
+            if began.elapsed() > ARRIVAL_DEADLINE {
+                let (path, reason) =
+                    (format!("partition {partition}"), format!("offset {at} does not arrive"));
+                return Err(ReadError::Storage { path, reason });
+            }
+            std::thread::park_timeout(ARRIVAL_REST);
+        }
+        at = next;
+    }
+    Ok(false)
 }
 
 impl<R: EventReader + ?Sized> EventReader for Box<R> {

@@ -17,6 +17,8 @@ pub mod rows;
 #[cfg(any(test, feature = "conformance", feature = "kafka"))]
 mod block_on;
 
-pub use event::{AppendError, Appended, EventAppender, EventReader, NewEvent, ReadError, RecordRef};
+pub use event::{
+    AppendError, Appended, EventAppender, EventReader, NewEvent, ReadError, RecordRef, read_first,
+};
 pub use journal::{Commit, CommitError, Journal, Recovered, RowRecord};
 pub use rows::{RowReader, RowRef};

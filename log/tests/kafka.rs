@@ -90,6 +90,11 @@ fn settings_and_brokers_that_are_wrong_are_named() {
     let error = open(Options { client: wrong, ..Options::default() });
     assert!(matches!(error, OpenError::Client { .. }), "{error}");
     assert!(error.to_string().contains("no.such.setting"), "{error}");
+    let name = "sasl.pasword".to_owned();
+    let error = open(Options { client: [(name, "hunter2".to_owned())].into(), ..Options::default() });
+    assert!(!error.to_string().contains("hunter2"), "a value may be a secret: {error}");
+    let error = open(Options { client: [("acks".to_owned(), "1".to_owned())].into(), ..Options::default() });
+    assert!(error.to_string().contains("kafka.acks cannot be set"), "{error}");
     // Nobody listens there.
     let bootstrap = "127.0.0.1:9".to_owned();
     let request_timeout = std::time::Duration::from_millis(300);

@@ -10,7 +10,7 @@ use tidegate_dataflow::batch::Position;
 use tidegate_dataflow::job;
 use tidegate_dataflow::report::{Dropped, EpochResult, OutRow};
 use tidegate_dataflow::settings::JobSettings;
-use tidegate_log::{Commit, CommitError, EventReader, Journal, ReadError, RowRecord};
+use tidegate_log::{Commit, CommitError, EventReader, Journal, ReadError, RowRecord, read_first};
 use tidegate_model::binding::{BINDING_VERSION, Definition, Manifest, Origin};
 use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Op};
@@ -273,10 +273,8 @@ fn read_originals(
             continue;
         }
         let mut original = None;
-        reader.read(partition, offset, 1, &mut |record| {
-            if record.offset == offset {
-                original = Some(record.value.to_vec());
-            }
+        read_first(reader, partition, offset, offset.plus(1), &mut |record| {
+            original = Some(record.value.to_vec());
         })?;
         let original =
             original.ok_or(ReadError::OutOfRange { partition, asked: offset, available: offset..offset })?;

@@ -20,7 +20,7 @@ pub const VARIABLE: &str = "TIDEGATE_TEST_KAFKA";
 /// How long a broker may take to answer.
 const START_DEADLINE: Duration = Duration::from_secs(90);
 
-/// A broker of our own. It ends when this is dropped, unless it was left running.
+/// A broker of our own. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Kafka {
     server: Server,
@@ -34,11 +34,24 @@ impl Kafka {
     /// # Errors
     /// When it cannot be fetched or does not come up; what is missing is named.
     pub fn start(dir: &Path) -> anyhow::Result<Self> {
+        Self::start_as(dir, false)
+    }
+
+    /// Starts one that stays when whoever started it ends, and says its process id and where it listens.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start).
+    pub fn start_to_stay(dir: &Path) -> anyhow::Result<(u32, String)> {
+        let Self { server, address, .. } = Self::start_as(dir, true)?;
+        Ok((server.leave(), address))
+    }
+
+    fn start_as(dir: &Path, stays: bool) -> anyhow::Result<Self> {
         let jars = install::jars()?;
         std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let dir = dir.canonicalize().with_context(|| format!("cannot find {}", dir.display()))?;
         let address = server::prepare(&jars, &dir)?;
-        let mut server = Server::start(&jars, &dir)?;
+        let mut server = Server::start(&jars, &dir, stays)?;
         server.wait_for(&address, START_DEADLINE)?;
         Ok(Self { server, dir, address })
     }
@@ -58,7 +71,7 @@ impl Kafka {
     /// # Errors
     /// When it does not come up.
     pub fn restart(&mut self) -> anyhow::Result<()> {
-        self.server = Server::start(&install::jars()?, &self.dir)?;
+        self.server = Server::start(&install::jars()?, &self.dir, false)?;
         self.server.wait_for(&self.address, START_DEADLINE)
     }
 
@@ -68,11 +81,6 @@ impl Kafka {
     /// When the system refuses.
     pub fn pause(&self, pause: bool) -> anyhow::Result<()> {
         self.server.pause(pause)
-    }
-
-    /// Leaves it running, and says its process id.
-    pub fn leave(self) -> u32 {
-        self.server.leave()
     }
 }
 

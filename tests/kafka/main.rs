@@ -56,16 +56,25 @@ fn roles_around_kafka_make_the_rows_of_one_process() {
     let roles: Vec<Service> = ROLES.iter().map(|(role, _)| stack.start(role)).collect();
     let events = events(now_ms());
     let pages = events.iter().filter(|event| event.kind == "page_view").count() as u64;
+    // A clock that is wrong: it is dropped, with a copy for whoever looks into it.
+    let wrong = [Event::page_view("future", now_ms() + 600_000)];
+    send_all(&mut roles[0].client("ingest"), &wrong);
     send_all(&mut roles[0].client("ingest"), &events);
 
     let alone = TempDir::new().expect("a temporary directory");
     let mut command = up(alone.path(), "data");
     command.args(SHORT).args(patient.iter().flat_map(|setting| ["--set", setting]));
     let one = Service::start(&mut command);
+    send_all(&mut one.client("ingest"), &wrong);
     send_all(&mut one.client("ingest"), &events);
 
     for dir in [alone.path(), stack.dir()] {
         wait_for("every page view to be in a session", || (counted(dir) == pages).then_some(()));
+        let dropped = "SELECT reason, count(*) AS n FROM dropped_events GROUP BY reason";
+        wait_for("the dropped event to be kept", || {
+            let rows = query(dir, dropped);
+            (rows.len() == 1 && rows[0]["reason"] == "future" && rows[0]["n"] == 1).then_some(())
+        });
         wait_for("the windows over sessions to close", || {
             let sql = "SELECT (SELECT sum(sessions) FROM session_window_metrics) = count(*) AS n FROM session_metrics";
             (query(dir, sql)[0]["n"] == 1).then_some(())
@@ -285,6 +294,37 @@ fn a_topic_of_events_that_was_made_anew_is_refused_until_the_gap_is_accepted() {
         query(stack.dir(), "SELECT count(*) AS n, count(DISTINCT session_id) AS m FROM session_metrics");
     assert_eq!(found[0]["n"], found[0]["m"], "none is there twice");
     for role in [dataflow, ingest, sink] {
+        assert!(role.terminate().status.success());
+    }
+}
+
+#[test]
+fn a_new_deployment_counts_what_retention_has_left() {
+    let Ok(bootstrap) = test_kafka() else { return };
+    let mut stack = Stack::new(&bootstrap);
+    stack.settings = vec!["time.future_tolerance=0ms".to_owned()];
+    let ingest = stack.start("ingest");
+    let early = events(now_ms());
+    send_all(&mut ingest.client("ingest"), &early);
+    // In windows that begin later than any of those.
+    let pause = Duration::from_secs(3);
+    std::thread::park_timeout(pause);
+    let late = events(now_ms());
+    send_all(&mut ingest.client("ingest"), &late);
+    let countable = late.iter().filter(|event| event.kind != "rating").count() as u64;
+    let removed = Admin::new(&bootstrap).remove_first(&stack.topic("events"), 6);
+    assert!(removed > 0, "somebody is in some partition");
+    let dataflow = stack.start("dataflow");
+    let mut client = dataflow.client("dataflow");
+    wait_for("what is left to be read", || {
+        let ledger = client.get("/v1/ledger").expect("it answers").json();
+        let counts = &ledger["jobs"]["EventAggregator"];
+        let (accepted, counted) = (counts["accepted"].as_u64()?, counts["counted"].as_u64()?);
+        // Of the windows that were under way when the first event left was appended nothing is counted.
+        let is_all = accepted == (early.len() + late.len() - removed) as u64;
+        is_all.then(|| assert!(counted >= countable, "{ledger}"))
+    });
+    for role in [ingest, dataflow] {
         assert!(role.terminate().status.success());
     }
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::{Offset, TopicPartitionList};
 
 /// Whoever runs the brokers.
 pub(crate) struct Admin {
@@ -22,6 +23,17 @@ impl Admin {
     pub(crate) fn add_partitions(&self, topic: &str, count: usize) {
         let more = [NewPartitions::new(topic, count)];
         done(self.client.create_partitions(&more, &self.options));
+    }
+
+    /// Removes the first record of each partition of a topic that has one, as retention does, and says how many
+    /// these are.
+    pub(crate) fn remove_first(&self, topic: &str, partitions: i32) -> usize {
+        let mut records = TopicPartitionList::new();
+        for partition in 0..partitions {
+            records.add_partition_offset(topic, partition, Offset::Offset(1)).expect("an offset");
+        }
+        let removed = wait(self.client.delete_records(&records, &self.options)).expect("the broker answers");
+        removed.elements().iter().filter(|element| element.error().is_ok()).count()
     }
 
     /// Removes a topic of events and makes it anew: empty, and otherwise as it was.

@@ -40,9 +40,7 @@ pub fn run(workspace: &Workspace, action: Action) -> anyhow::Result<()> {
     let running = Running::read(&dir);
     match (action, running) {
         (Action::Up, None) => {
-            let started = Kafka::start(&dir)?;
-            let address = started.address().to_owned();
-            let pid = started.leave();
+            let (pid, address) = Kafka::start_to_stay(&dir)?;
             std::fs::write(Running::file(&dir), format!("{pid} {address}\n"))
                 .context("cannot note what runs")?;
             show(&address);

@@ -129,6 +129,29 @@ pub fn rows_become_visible_with_their_binding(subject: &impl Subject) {
     eventually(&texts(&["a", "b", "c", "d"]), || values(&mut subject.rows()));
 }
 
+/// Whoever goes back, because a store failed, sees the same once more and comes to the same end.
+pub fn rows_can_be_read_again(subject: &impl Subject) {
+    let (mut journal, mut rows) = (subject.journal(), subject.rows());
+    let generation = journal.recover().expect("it recovers").generation;
+    for epoch in 1..4 {
+        journal.commit(&commit(epoch, generation, vec![row(epoch, "a")])).expect("it commits");
+    }
+    eventually(&texts(&["a", "a", "a"]), || values(&mut rows));
+    let mut read = |partition, from| {
+        let mut seen = 0;
+        let next = rows.read(TOPIC, partition, from, 10, &mut |_| seen += 1).expect("the rows can be read");
+        (next, seen)
+    };
+    for partition in subject.rows().partitions(TOPIC).expect("partitions") {
+        let (end, all) = read(partition, Offset(0));
+        for _ in 0..3 {
+            assert_eq!(read(partition, end), (end, 0));
+            assert_eq!(read(partition, Offset(0)), (end, all));
+            assert_eq!(read(partition, Offset(0)), (end, all), "from the same place, without a way between");
+        }
+    }
+}
+
 /// Key, value, epoch, op, generation and headers come back as they were.
 pub fn rows_keep_everything(subject: &impl Subject) {
     let (mut journal, mut rows) = (subject.journal(), subject.rows());

@@ -3,7 +3,7 @@
 //! Whoever goes round its partitions asks for one after the other. The first one that has no answer left has
 //! Kafka asked for all of them again, so that a round costs one request, and no answer is older than a round.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,6 +100,11 @@ impl Ends {
                     if is_changing(code) && Instant::now() < until =>
                 {
                     std::thread::park_timeout(CHANGING_REST);
+                    // Otherwise the one that it was thought to be is asked again.
+                    let topics: BTreeSet<&str> = self.known.keys().map(|(topic, _)| &**topic).collect();
+                    for topic in topics {
+                        drop(consumer.fetch_metadata(Some(topic), LEAST_TIMEOUT));
+                    }
                 }
                 asked => return asked,
             }
@@ -119,7 +124,8 @@ impl Ends {
             self.starts = Some((Instant::now(), starts));
         }
         let starts = self.starts.as_ref().map(|(_, starts)| starts);
-        let ends = offsets(consumer, &places, KafkaOffset::End, timeout)?;
+        let left = timeout.saturating_sub(self.asked_at.map_or(Duration::ZERO, |at| at.elapsed()));
+        let ends = offsets(consumer, &places, KafkaOffset::End, left.max(LEAST_TIMEOUT))?;
         for (place, known) in &mut self.known {
             let bounds = starts.and_then(|starts| starts.get(place)).zip(ends.get(place));
             *known = bounds.map(|(start, end)| *start..*end.max(start));

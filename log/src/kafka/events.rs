@@ -80,7 +80,11 @@ impl KafkaEventReader {
                     Err(error) => error,
                 }
             }
-            error if is_unknown(error) => ReadError::UnknownPartition(partition),
+            // One that was added a moment ago is not known everywhere.
+            error if is_unknown(error) => match partitions(&self.looker, &self.topic, LOOK_TIMEOUT) {
+                Ok(all) if !all.contains(&partition) => ReadError::UnknownPartition(partition),
+                _ => storage(&self.topic, &error),
+            },
             error => storage(&self.topic, &error),
         }
     }
@@ -93,9 +97,18 @@ impl EventReader for KafkaEventReader {
         {
             return Ok(partitions.clone());
         }
-        let partitions = partitions(&self.looker, &self.topic, self.timeout)?;
-        self.partitions = Some((Instant::now(), partitions.clone()));
-        Ok(partitions)
+        // Messages come by queues of their own: here are only notices, which have been logged.
+        drop((self.consumer.poll(Duration::ZERO), self.looker.poll(Duration::ZERO)));
+        // The first time there is nothing else to be done.
+        let timeout = if self.partitions.is_some() { LOOK_TIMEOUT } else { self.timeout };
+        let found = match (partitions(&self.looker, &self.topic, timeout), self.partitions.take()) {
+            (Ok(found), _) => found,
+            // None is ever removed: while Kafka is away there are those that there were.
+            (Err(_), Some((_, known))) => known,
+            (Err(error), None) => return Err(error),
+        };
+        self.partitions = Some((Instant::now(), found.clone()));
+        Ok(found)
     }
 
     fn bounds(&mut self, partition: PartitionId) -> Result<Range<Offset>, ReadError> {

@@ -26,6 +26,15 @@ use crate::partitioner;
 /// How long a producer is polled at once: what waits for a delivery waits that much too long at most.
 const POLL: Duration = Duration::from_millis(1);
 
+/// How long an abort may take before it is listened once more.
+const ABORT_STEP: Duration = Duration::from_millis(100);
+
+/// How long whoever fenced us may take to note its generation.
+const TAKEOVER_DEADLINE: Duration = Duration::from_secs(3);
+
+/// How long it rests between two looks for it.
+const TAKEOVER_REST: Duration = Duration::from_millis(50);
+
 /// After so long without an answer to a commit its outcome is unknown. Kafka gives a transaction up after a
 /// minute (`transaction.timeout.ms`).
 const COMMIT_DEADLINE: Duration = Duration::from_secs(55);
@@ -100,9 +109,16 @@ impl KafkaJournal {
 
     /// The producer can do nothing any more: somebody has taken over, or Kafka has given the transaction up.
     fn ended(&self, own: Generation, error: &dyn std::fmt::Display) -> CommitError {
-        match self.epochs.newest() {
-            Ok(newest) if newest.generation > own => CommitError::Fenced { own, other: newest.generation },
-            _ => self.indefinite(error),
+        let began = Instant::now();
+        loop {
+            match self.epochs.newest() {
+                Ok(newest) if newest.generation > own => {
+                    return CommitError::Fenced { own, other: newest.generation };
+                }
+                // It fences first, and notes its generation then.
+                Ok(_) if began.elapsed() < TAKEOVER_DEADLINE => std::thread::park_timeout(TAKEOVER_REST),
+                _ => return self.indefinite(error),
+            }
         }
     }
 
@@ -111,7 +127,7 @@ impl KafkaJournal {
         if is_fatal(error) || writer.producer.client().fatal_error().is_some() {
             return self.ended(writer.generation, error);
         }
-        match retried(COMMIT_DEADLINE, || writer.producer.abort_transaction(self.options.request_timeout)) {
+        match abort(writer) {
             Ok(()) => self.storage(error),
             Err(abort) => self.ended(writer.generation, &format!("{error}; and then {abort}")),
         }
@@ -127,8 +143,8 @@ impl KafkaJournal {
         })?;
         for row in &commit.rows {
             let count = self.partitions.count(&row.topic).map_err(|failed| {
-                let abort = writer.producer.abort_transaction(self.options.request_timeout);
-                abort.map_or_else(|abort| self.ended(writer.generation, &abort), |()| self.storage(&failed))
+                let ended = |error: KafkaError| self.ended(writer.generation, &error);
+                abort(writer).map_or_else(ended, |()| self.storage(&failed))
             })?;
             send_row(writer, row, count).map_err(error)?;
         }
@@ -268,6 +284,14 @@ fn retried(
 
 fn may_be_retried(error: &RDKafkaError) -> bool {
     error.is_retriable() && !error.is_fatal() && !error.txn_requires_abort()
+}
+
+/// Takes a transaction back. What was sent of it is told of meanwhile: somebody has to listen.
+fn abort(writer: &Writer) -> Result<(), KafkaError> {
+    retried(COMMIT_DEADLINE, || {
+        writer.producer.poll(Duration::ZERO);
+        writer.producer.abort_transaction(ABORT_STEP)
+    })
 }
 
 /// Waits until everything sent is in the log.

@@ -14,8 +14,8 @@ pub struct TopicNames {
     pub rows: Vec<String>,
 }
 
-/// What a log on Kafka is opened with.
-#[derive(Clone, Debug)]
+/// What a log on Kafka is opened with. Some of it is secret: it is not shown.
+#[derive(Clone)]
 pub struct Options {
     /// Some of the brokers: `host:port`, separated by commas.
     pub bootstrap: String,
@@ -138,6 +138,8 @@ impl Options {
             .set("linger.ms", "0")
             .set("batch.size", "1000000")
             .set("retry.backoff.ms", "2")
+            // A record that was dropped comes back with headers: how large it may be is for the broker to say.
+            .set("message.max.bytes", "8388608")
             .set("queue.buffering.max.messages", "0")
             .set("queue.buffering.max.kbytes", "2097151");
         self.theirs(config)

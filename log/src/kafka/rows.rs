@@ -164,7 +164,11 @@ impl RowReader for KafkaRowReader {
         let newest = newest.binding.map(|binding| binding.as_of());
         if newest != self.as_of && self.is_whole()? {
             self.as_of = newest;
+            // Reads that begin from now on see all of it.
+            self.ends = Ends::default();
         }
+        // Messages come by queues of their own: here are only notices, which have been logged.
+        drop(self.consumer.poll(Duration::ZERO));
         Ok(self.as_of)
     }
 
@@ -197,7 +201,7 @@ impl RowReader for KafkaRowReader {
                 }
                 Err(Nothing::Yet | Nothing::End) => {
                     let position = stream.position();
-                    if rows > 0 || end.is_some_and(|end| position >= end) {
+                    if end.is_some_and(|end| position >= end) {
                         break;
                     }
                     if end.is_none() {

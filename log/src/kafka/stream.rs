@@ -116,6 +116,8 @@ pub(super) struct Stream {
     shown: usize,
     /// Those from this offset on are still there.
     kept_from: Offset,
+    /// The end that was told last; it is told once.
+    ended_at: Offset,
     queue: Queue,
     position: Offset,
 }
@@ -141,7 +143,7 @@ impl Stream {
         wake: Option<Wake>,
     ) -> Result<Self, RDKafkaErrorCode> {
         let queue = Queue::start(Arc::clone(client), topic, partition, from, wake)?;
-        Ok(Self { taken: VecDeque::new(), shown: 0, kept_from: from, queue, position: from })
+        Ok(Self { taken: VecDeque::new(), shown: 0, kept_from: from, ended_at: from, queue, position: from })
     }
 
     /// The offset to go on from: all before it was shown, or is none of ours.
@@ -173,9 +175,14 @@ impl Stream {
                     if error != RDKafkaErrorCode::PartitionEOF {
                         return Err(Nothing::Refused(error));
                     }
-                    // What marks the ends of transactions lies between the last message and here.
-                    self.position = self.position.max(told.offset());
+                    self.ended_at = self.ended_at.max(told.offset());
                     has_ended = true;
+                }
+                // All messages before it were taken then. What marks the ends of transactions lies between the
+                // last one and there.
+                None if has_asked && self.position < self.ended_at => {
+                    self.position = self.ended_at;
+                    return Err(Nothing::End);
                 }
                 None if has_ended => return Err(Nothing::End),
                 None if has_asked => return Err(Nothing::Yet),

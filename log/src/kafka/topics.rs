@@ -1,5 +1,6 @@
 //! The topics of a deployment: created where they are missing, and looked at where they are there.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
@@ -7,8 +8,10 @@ use rdkafka::admin::{
 };
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
+use tidegate_model::PartitionId;
 
-use super::client::Context;
+use super::client::{Context, consumer};
+use super::ends::{Ends, Place};
 use super::options::Options;
 use crate::block_on::block_on;
 
@@ -71,7 +74,12 @@ pub enum OpenError {
 
 impl OpenError {
     pub(super) fn client(error: &KafkaError) -> Self {
-        Self::Client { reason: error.to_string() }
+        // Its own words would show the value, which may be a secret.
+        let reason = match error {
+            KafkaError::ClientConfig(_, description, name, _) => format!("kafka.{name}: {description}"),
+            error => error.to_string(),
+        };
+        Self::Client { reason }
     }
 
     pub(super) fn unreachable(options: &Options, error: &dyn std::fmt::Display) -> Self {
@@ -116,8 +124,29 @@ const EPOCHS: &[Setting] = &[
     Setting { name: "retention.bytes", value: "-1", why: "a start needs bindings however many they are" },
 ];
 
+/// Settings of librdkafka that nobody else may make.
+const OURS: [&str; 13] = [
+    "acks",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "delivery.report.only.error",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "isolation.level",
+    "metadata.broker.list",
+    "request.required.acks",
+    "transactional.id",
+];
+
 /// Creates what is missing, and looks at what is there.
 pub(super) fn see_to(options: &Options) -> Result<(), OpenError> {
+    if let Some(name) = OURS.iter().find(|name| options.client.contains_key(**name)) {
+        let reason = format!("kafka.{name} cannot be set: what is promised rests on the value that it has");
+        return Err(OpenError::Client { reason });
+    }
     let admin: AdminClient<Context> =
         options.admin().create_with_context(Context).map_err(|error| OpenError::client(&error))?;
     let mut all = vec![Wanted {
@@ -138,10 +167,14 @@ pub(super) fn see_to(options: &Options) -> Result<(), OpenError> {
         let pairs = all.iter().zip(existing);
         pairs.filter(|(_, existing)| existing.is_none()).map(|(wanted, _)| wanted).collect()
     };
-    if !missing.is_empty() {
+    let is_new = !missing.is_empty();
+    if is_new {
         create(&admin, options, &missing)?;
     }
     let existing = wait_for_all(&admin, options, &all)?;
+    if is_new {
+        wait_for_leaders(options, &all, &existing)?;
+    }
     for (wanted, partitions) in all.iter().zip(existing) {
         if wanted.is_epochs && partitions != 1 {
             return Err(OpenError::Partitions { topic: wanted.topic.clone(), found: partitions });
@@ -205,6 +238,24 @@ fn wait_for_all(
         }
         std::thread::park_timeout(Duration::from_millis(20));
     }
+}
+
+/// Waits until every partition of the topics can be asked where it ends.
+fn wait_for_leaders(options: &Options, all: &[Wanted], partitions: &[usize]) -> Result<(), OpenError> {
+    let consumer = consumer(options).map_err(|error| OpenError::client(&error))?;
+    let of_topic = |(wanted, count): (&Wanted, &usize)| {
+        let topic: Arc<str> = wanted.topic.as_str().into();
+        let count = u32::try_from(*count).unwrap_or(u32::MAX);
+        (0..count).map(move |partition| (Arc::clone(&topic), PartitionId(partition)))
+    };
+    let places: Vec<Place> = all.iter().zip(partitions).flat_map(of_topic).collect();
+    let mut ends = Ends::default();
+    ends.expect(&places);
+    for place in &places {
+        ends.look(&consumer, place, CREATED_DEADLINE)
+            .map_err(|error| OpenError::unreachable(options, &error))?;
+    }
+    Ok(())
 }
 
 fn check_settings(admin: &AdminClient<Context>, options: &Options, all: &[Wanted]) -> Result<(), OpenError> {

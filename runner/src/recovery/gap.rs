@@ -15,7 +15,7 @@ use tidegate_dataflow::decide::TimeState;
 use tidegate_dataflow::job;
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_dataflow::snapshot::Restored;
-use tidegate_log::EventReader;
+use tidegate_log::{EventReader, read_first};
 use tidegate_model::binding::{Gap, Manifest, Origin};
 use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::{Binding, Counts, Epoch, EventTime, Ledger, Offset, PartitionId, PartitionState};
@@ -115,9 +115,8 @@ impl Accepted {
         }
         for (partition, gap) in &self.jumps {
             let mut next = None;
-            log.read(*partition, gap.resumed, 1, &mut |record| {
-                next.get_or_insert(record.append_time);
-            })?;
+            let end = log.bounds(*partition)?.end;
+            read_first(log, *partition, gap.resumed, end, &mut |record| next = Some(record.append_time))?;
             // Of a log that was cut off, nobody knows what else it held, nor what was appended since.
             let is_cut_off = gap.resumed < gap.bound;
             latest = latest.max(next.filter(|_| !is_cut_off).unwrap_or(now));

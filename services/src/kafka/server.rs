@@ -80,10 +80,13 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn start(jars: &Path, dir: &Path) -> anyhow::Result<Self> {
+    /// With `stays` a Ctrl-C for whoever started it is not for the broker.
+    pub(super) fn start(jars: &Path, dir: &Path, stays: bool) -> anyhow::Result<Self> {
         let mut command = java(jars, dir)?;
-        // A Ctrl-C for whoever started it is not for the broker.
-        command.args(["kafka.Kafka", PROPERTIES]).process_group(0);
+        command.args(["kafka.Kafka", PROPERTIES]);
+        if stays {
+            command.process_group(0);
+        }
         let child = command.spawn().context("cannot run java")?;
         Ok(Self { child: Some(child), log: dir.join("log") })
     }
