@@ -20,7 +20,7 @@ use crate::event::{EventReader, ReadError, RecordRef, Wake};
 const PARTITIONS_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// How long a look may take. A worker waits for it, so it is short; Kafka that takes longer counts as away.
-const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads events. What has not arrived yet is not waited for: the wake-up call tells of it.
 pub struct KafkaEventReader {
@@ -31,6 +31,8 @@ pub struct KafkaEventReader {
     topic: Arc<str>,
     timeout: Duration,
     ends: Ends,
+    /// Whether Kafka has answered a look.
+    has_looked: bool,
     partitions: Option<(Instant, Vec<PartitionId>)>,
     /// The partitions that are read. They go before their client does.
     streams: BTreeMap<PartitionId, Stream>,
@@ -45,6 +47,7 @@ impl KafkaEventReader {
             topic: options.topics.events.as_str().into(),
             timeout: options.request_timeout,
             ends: Ends::default(),
+            has_looked: false,
             partitions: None,
             streams: BTreeMap::new(),
             wake: None,
@@ -112,7 +115,11 @@ impl EventReader for KafkaEventReader {
     }
 
     fn bounds(&mut self, partition: PartitionId) -> Result<Range<Offset>, ReadError> {
-        self.ends.look(&self.looker, &(Arc::clone(&self.topic), partition), LOOK_TIMEOUT)
+        // The first time there is nothing else to be done.
+        let timeout = if self.has_looked { LOOK_TIMEOUT } else { self.timeout };
+        let bounds = self.ends.look(&self.looker, &(Arc::clone(&self.topic), partition), timeout)?;
+        self.has_looked = true;
+        Ok(bounds)
     }
 
     fn read(

@@ -18,6 +18,9 @@ use crate::block_on::block_on;
 /// How long a topic may take to be there once it was created.
 const CREATED_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long it rests between two looks whether it is.
+const CREATED_REST: Duration = Duration::from_millis(20);
+
 /// Why a log on Kafka cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -180,7 +183,7 @@ pub(super) fn see_to(options: &Options) -> Result<(), OpenError> {
             return Err(OpenError::Partitions { topic: wanted.topic.clone(), found: partitions });
         }
     }
-    check_settings(&admin, options, &all)
+    check_settings(&admin, options, &all, is_new)
 }
 
 /// How many partitions each topic has; `None` where it does not exist.
@@ -236,7 +239,7 @@ fn wait_for_all(
             let topic = missing.map(|(wanted, _)| wanted.topic.clone()).unwrap_or_default();
             return Err(OpenError::Create { topic, reason: "it was created and does not appear".to_owned() });
         }
-        std::thread::park_timeout(Duration::from_millis(20));
+        std::thread::park_timeout(CREATED_REST);
     }
 }
 
@@ -249,22 +252,40 @@ fn wait_for_leaders(options: &Options, all: &[Wanted], partitions: &[usize]) -> 
         (0..count).map(move |partition| (Arc::clone(&topic), PartitionId(partition)))
     };
     let places: Vec<Place> = all.iter().zip(partitions).flat_map(of_topic).collect();
-    let mut ends = Ends::default();
-    ends.expect(&places);
-    for place in &places {
-        ends.look(&consumer, place, CREATED_DEADLINE)
-            .map_err(|error| OpenError::unreachable(options, &error))?;
-    }
-    Ok(())
+    until_it_works(|| {
+        let mut ends = Ends::default();
+        ends.expect(&places);
+        let mut look = |place| ends.look(&consumer, place, options.request_timeout).map(drop);
+        places.iter().try_for_each(&mut look).map_err(|error| OpenError::unreachable(options, &error))
+    })
 }
 
-fn check_settings(admin: &AdminClient<Context>, options: &Options, all: &[Wanted]) -> Result<(), OpenError> {
+/// What is new is not known everywhere at once.
+fn until_it_works<T>(mut attempt: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let began = Instant::now();
+    loop {
+        match attempt() {
+            Err(_) if began.elapsed() < CREATED_DEADLINE => std::thread::park_timeout(CREATED_REST),
+            outcome => return outcome,
+        }
+    }
+}
+
+fn check_settings(
+    admin: &AdminClient<Context>,
+    options: &Options,
+    all: &[Wanted],
+    is_new: bool,
+) -> Result<(), OpenError> {
     let specifiers: Vec<_> = all.iter().map(|wanted| ResourceSpecifier::Topic(&wanted.topic)).collect();
     let admin_options = AdminOptions::new().request_timeout(Some(options.request_timeout));
-    let described = block_on(admin.describe_configs(&specifiers, &admin_options));
-    let described = described.map_err(|error| OpenError::unreachable(options, &error))?;
-    let described = described.into_iter().collect::<Result<Vec<ConfigResource>, _>>();
-    let described = described.map_err(|error| OpenError::unreachable(options, &error))?;
+    let describe = || {
+        let described = block_on(admin.describe_configs(&specifiers, &admin_options));
+        let described = described.map_err(|error| OpenError::unreachable(options, &error))?;
+        let described = described.into_iter().collect::<Result<Vec<ConfigResource>, _>>();
+        described.map_err(|error| OpenError::unreachable(options, &error))
+    };
+    let described = if is_new { until_it_works(describe)? } else { describe()? };
     for (wanted, described) in all.iter().zip(&described) {
         for setting in wanted.settings {
             let found = described.get(setting.name).and_then(|entry| entry.value.clone()).unwrap_or_default();
