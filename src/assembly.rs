@@ -1,6 +1,7 @@
 //! The whole pipeline on one machine: the embedded log, the runner, and the sink of the metric store.
 
 mod any_log;
+mod dataflow;
 mod sink_thread;
 mod watched;
 
@@ -10,7 +11,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
-use tidegate_log::Journal;
 use tidegate_log::embedded::{self, EmbeddedLog};
 use tidegate_log::journal::JournalError;
 use tidegate_model::{Offset, PartitionId, Schema};
@@ -18,8 +18,8 @@ use tidegate_runner::clock::SystemClock;
 use tidegate_runner::run::DrainLimits;
 use tidegate_runner::status::Progress;
 use tidegate_runner::{
-    Accept, Clock, Entropy, ObjectSnapshots, Parts, Recovery, Remedy, RunError, RunnerConfig, Running,
-    Script, SnapshotLimits, Topics, recover, start,
+    Clock, Entropy, OtherParts, Parts, Remedy, RunError, RunnerConfig, Running, Script, SnapshotLimits,
+    Topics, start, start_first, start_other,
 };
 use tidegate_sinks::{
     CacheConfig, CacheSink, METRICS_FILE, NoSeed, OpenError, SeedSource, Sink, SqliteSeed, SqliteStore,
@@ -29,6 +29,8 @@ use crate::config::{Config, size};
 use crate::exit::{CommandError, Exit};
 use crate::service::SinkMetrics;
 pub(crate) use any_log::{Appender, Log, is_on_kafka, open_kafka};
+use dataflow::Other;
+pub(crate) use dataflow::{Dataflow, Recovered, recover_from};
 use sink_thread::SinkThread;
 use watched::{CacheSteps, StoreSteps};
 pub(crate) use watched::{WatchedCache, Watchers};
@@ -61,31 +63,6 @@ pub(crate) fn open_log(config: &Config, partitions: u32) -> Result<EmbeddedLog, 
 /// The folder of snapshots in the data directory.
 pub(crate) const SNAPSHOTS: &str = "snapshots";
 
-/// Takes the journal over and says what a run starts from.
-pub(crate) fn recover_from(
-    log: &Log,
-    config: &Config,
-    jobs: JobSettings,
-    accept: Accept,
-) -> Result<Recovered, CommandError> {
-    let accept = Accept { begins_at: any_log::begins_at(config), ..accept };
-    let mut journal = log.journal();
-    let folder = Path::new(&config.data_dir).join(SNAPSHOTS);
-    let snapshots =
-        ObjectSnapshots::in_folder(&folder).map_err(|error| CommandError::new(Exit::Failure, error))?;
-    let (store, mut reader) = (Some(&snapshots as _), log.reader());
-    let recovery = recover(&mut journal, &jobs, accept, &mut reader, store, &SystemClock, &mut SystemEntropy);
-    Ok(Recovered { journal, jobs, snapshots: Arc::new(snapshots), recovery: recovery.map_err(run_error)? })
-}
-
-/// A journal that was taken over, and what it said.
-pub(crate) struct Recovered {
-    journal: Box<dyn Journal>,
-    jobs: JobSettings,
-    snapshots: Arc<ObjectSnapshots>,
-    pub(crate) recovery: Recovery,
-}
-
 /// A pipeline under way.
 pub(crate) struct Pipeline {
     running: Option<Running>,
@@ -93,46 +70,38 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts the runner and the sinks on an open log; without `recovered` only the sinks.
+    /// Starts the engine and the sinks on an open log.
     pub(crate) fn start(
         log: &Log,
         config: &Config,
         time: TimeSettings,
-        recovered: Option<Recovered>,
+        dataflow: Dataflow,
         script: Script,
         watchers: Watchers,
     ) -> Result<Self, CommandError> {
         let Watchers { observer, is_stored, store, cache } = watchers;
         let sinks = start_sinks(log, config, is_stored, store, cache)?;
-        let Some(recovered) = recovered else { return Ok(Self { running: None, sinks }) };
-        let parts = Parts {
-            config: RunnerConfig {
-                workers: config.worker_threads(),
-                jobs: recovered.jobs,
-                time,
-                tick_ms: config.tick_ms,
-                epoch_timeout_ms: config.epoch_timeout_ms,
-                in_flight_bytes_max: size(config.in_flight_bytes_max),
-                provisional_rows_max: size(config.provisional_rows_max),
-                snapshots: SnapshotLimits {
-                    records: config.snapshot_records,
-                    every_ms: config.snapshot_every_ms,
-                    history_epochs: (config.snapshot_history_ms / config.tick_ms.max(1)).unsigned_abs(),
-                    ..SnapshotLimits::default()
-                },
-                topics: topics(config),
-                ..RunnerConfig::default()
-            },
-            recovery: recovered.recovery,
-            journal: recovered.journal,
-            open_reader: || log.reader(),
-            script,
-            clock: Arc::new(SystemClock) as Arc<dyn Clock>,
-            snapshots: Some(recovered.snapshots),
-            observer,
+        let clock = Arc::new(SystemClock) as Arc<dyn Clock>;
+        let open_reader = || log.reader();
+        let running = match dataflow {
+            Dataflow::None => return Ok(Self { running: None, sinks }),
+            Dataflow::First(recovered, cluster) => {
+                let Recovered { journal, jobs, snapshots, recovery } = *recovered;
+                let (config, snapshots) = (runner_config(config, jobs, time), Some(snapshots as _));
+                let parts =
+                    Parts { config, recovery, journal, open_reader, script, clock, snapshots, observer };
+                match cluster {
+                    None => start(parts),
+                    Some(cluster) => start_first(parts, cluster),
+                }
+            }
+            Dataflow::Other(other) => {
+                let Other { cluster, plan, jobs, snapshots } = *other;
+                let (config, snapshots) = (runner_config(config, jobs, time), Some(snapshots as _));
+                start_other(OtherParts { config, plan, open_reader, clock, snapshots }, cluster)
+            }
         };
-        let running = start(parts).map_err(run_error)?;
-        Ok(Self { running: Some(running), sinks })
+        Ok(Self { running: Some(running.map_err(run_error)?), sinks })
     }
 
     /// The run of the dataflow, where this process has it.
@@ -151,6 +120,26 @@ impl Pipeline {
         let drain = |running: Running| running.drain(limits).map(|drained| drained.progress);
         let ran = self.running.map(drain).transpose().map_err(run_error);
         Drained { ran, sinks: self.sinks }
+    }
+}
+
+fn runner_config(config: &Config, jobs: JobSettings, time: TimeSettings) -> RunnerConfig {
+    RunnerConfig {
+        workers: config.worker_threads(),
+        jobs,
+        time,
+        tick_ms: config.tick_ms,
+        epoch_timeout_ms: config.epoch_timeout_ms,
+        in_flight_bytes_max: size(config.in_flight_bytes_max),
+        provisional_rows_max: size(config.provisional_rows_max),
+        snapshots: SnapshotLimits {
+            records: config.snapshot_records,
+            every_ms: config.snapshot_every_ms,
+            history_epochs: (config.snapshot_history_ms / config.tick_ms.max(1)).unsigned_abs(),
+            ..SnapshotLimits::default()
+        },
+        topics: topics(config),
+        ..RunnerConfig::default()
     }
 }
 
@@ -320,12 +309,14 @@ pub(crate) fn run_error(error: RunError) -> CommandError {
         RunError::DefinitionChanged { .. }
         | RunError::EventsMissing { .. }
         | RunError::JournalMissing { .. }
+        | RunError::SnapshotsNotShared { .. }
         | RunError::SnapshotsUnusable {
             remedy: Remedy::Restore | Remedy::RestoreJournal | Remedy::OtherVersion,
             ..
         }
         | RunError::Journal(JournalError::NewerFormat { .. }) => Exit::Refused,
         RunError::Commit { error: tidegate_log::CommitError::Fenced { .. }, .. } => Exit::Fenced,
+        RunError::EndedBy { how, .. } => dataflow::of(*how),
         _ => Exit::Failure,
     };
     CommandError::new(exit, error)

@@ -24,6 +24,10 @@ pub fn main() -> ExitCode {
     let exit = match run(std::env::args_os(), &mut out) {
         Ok(exit) => exit,
         Err(error) if error.is_broken_pipe() => Exit::Done,
+        Err(error) if error.exit == Exit::Done => {
+            let _ = writeln!(std::io::stderr(), "{error}");
+            Exit::Done
+        }
         Err(error) => {
             // Where nobody reads what is wrong, the exit code still says so.
             let _ = writeln!(std::io::stderr(), "error: {error}");

@@ -34,8 +34,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::assembly::{
-    self, Appender, Log, Pipeline, WatchedCache, Watchers, is_on_kafka, open_kafka, open_log, recover_from,
-    tidy,
+    self, Appender, Dataflow, Log, Pipeline, WatchedCache, Watchers, is_on_kafka, open_kafka, open_log, tidy,
 };
 use crate::audience::Audience;
 use crate::config::{Config, duration};
@@ -98,8 +97,11 @@ impl Service {
         let ending = Ending::watched(deadline, stop.clone(), runtime.handle().clone())?;
 
         let log = open(config)?;
-        let recover = || recover_from(&log, config, config.job_settings(), accept);
-        let recovered = roles.has(Role::Dataflow).then(recover).transpose()?;
+        let engine = if roles.has(Role::Dataflow) {
+            Dataflow::begin(&log, config, accept, !roles.has(Role::Ingest), &|| stop.is_cancelled())?
+        } else {
+            Dataflow::None
+        };
         let mut registries = Registries::default();
         let freshness = Arc::new(Freshness::register(&mut registries.dataflow));
         if let Some(watch) = log.watch() {
@@ -130,7 +132,7 @@ impl Service {
             }),
         };
         let time = config.time_settings();
-        let pipeline = Pipeline::start(&log, config, time, recovered, Script::Live, watchers)?;
+        let pipeline = Pipeline::start(&log, config, time, engine, Script::Live, watchers)?;
         let servers =
             Servers::start(&runtime, config, listeners, registries, &log, &pipeline, cache.clone())?;
         Ok(Self {
@@ -263,7 +265,8 @@ impl Service {
         drop(log);
         // A peer that is slow to read its last answer must not hold up the end.
         runtime.shutdown_timeout(ending.left(Step::Closing));
-        drained.map(|progress| progress.map(|progress| progress.ledger))
+        // Process 0 knows what became of every event; the others do not.
+        drained.map(|progress| progress.filter(|it| it.process.number == 0).map(|progress| progress.ledger))
     }
 }
 

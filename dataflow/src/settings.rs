@@ -1,7 +1,9 @@
 //! What decides rows and time: plain data, with the defaults of contract section 3.
 
-/// What decides the rows of the jobs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+/// What decides the rows of the jobs. Processes of one dataflow tell each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSettings {
     /// Size of the windows of `event_metrics`.
     pub event_window_ms: i64,
@@ -24,7 +26,8 @@ pub struct JobSettings {
 }
 
 /// What an event's time is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EventClock {
     /// Its own timestamp: event time.
     #[default]
@@ -34,7 +37,8 @@ pub enum EventClock {
 }
 
 /// What a session's `end_time` is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SessionEnd {
     /// The time of its last event.
     #[default]

@@ -4,6 +4,9 @@ use tidegate_log::journal::JournalError;
 use tidegate_log::{CommitError, ReadError};
 use tidegate_model::{Epoch, Offset, PartitionId};
 
+use crate::cluster::How;
+use crate::snapshot::Unusable;
+
 /// Why a run cannot begin, or ended.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -94,6 +97,49 @@ pub enum RunError {
         /// How long it was waited for.
         waited_ms: i64,
     },
+    /// Another process of the dataflow is gone.
+    #[error(
+        "process {process} of the dataflow, at {host}, is gone: {reason}; all of them end with it, and go on where they \
+         were when all are started again"
+    )]
+    ProcessGone {
+        /// That process.
+        process: usize,
+        /// Where it was.
+        host: String,
+        /// Why it is thought so.
+        reason: String,
+    },
+    /// Another process of the dataflow has ended it.
+    #[error("process {process} of the dataflow, at {host}, has ended it: {reason}")]
+    EndedBy {
+        /// That process.
+        process: usize,
+        /// Where it is.
+        host: String,
+        /// What it said.
+        reason: String,
+        /// In which way.
+        how: How,
+    },
+    /// The processes do not share a store of snapshots.
+    #[error(
+        "the snapshots of process 0 are not seen here: {reason}; every process of a dataflow needs the same store of \
+         snapshots"
+    )]
+    SnapshotsNotShared {
+        /// What was looked for, and what was found.
+        reason: String,
+    },
+    /// A snapshot that process 0 has read cannot be read here.
+    #[error("the snapshot of epoch {epoch}, which process 0 starts from, cannot be read here")]
+    SnapshotUnreadable {
+        /// Its epoch.
+        epoch: Epoch,
+        /// Why not.
+        #[source]
+        error: Unusable,
+    },
     /// A worker could not be started.
     #[error("cannot start {workers} workers: {reason}")]
     Workers {
@@ -105,6 +151,16 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// In which way it ends the processes of a dataflow.
+    pub(crate) fn how(&self) -> How {
+        match self {
+            Self::EndedBy { how, .. } => *how,
+            Self::Commit { error: CommitError::Fenced { .. }, .. } => How::Fenced,
+            Self::SnapshotsNotShared { .. } => How::Refused,
+            _ => How::Failed,
+        }
+    }
+
     /// Whether something is gone for good that a start needs.
     pub(crate) fn is_gap(&self) -> bool {
         matches!(

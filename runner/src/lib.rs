@@ -2,10 +2,11 @@
 //!
 //! Everything that decides is a step-driven state machine with its I/O, clock and randomness behind
 //! traits: [`recovery`] reads a journal, [`pace`] makes ticks, [`committer`] makes commits, [`snapshot`]
-//! stores state. Threads are started in [`run`] only. What a run says of itself is its [`status`]; [`web`] and [`metrics`] show it.
+//! stores state. Threads are started in [`run`] and [`cluster`] only. What a run says of itself is its [`status`]; [`web`] and [`metrics`] show it.
 
 pub mod again;
 pub mod clock;
+pub mod cluster;
 pub mod committer;
 pub mod config;
 pub mod error;
@@ -20,11 +21,14 @@ pub mod status;
 pub mod web;
 
 pub use clock::{Clock, Entropy};
+pub use cluster::{Cluster, ClusterConfig, MeetingError};
 pub use config::{RunnerConfig, Topics};
 pub use error::{Remedy, RunError};
 pub use observer::{CommitFacts, EpochFacts, Observer};
 pub use pace::{Cut, Cuts, Script, Stop};
 pub use recovery::{Accept, BeginsAt, Recovery, recover};
-pub use run::{Assembled, DrainLimits, Drained, Parts, Running, assemble, start};
+pub use run::{
+    Assembled, DrainLimits, Drained, OtherParts, Parts, Running, assemble, start, start_first, start_other,
+};
 pub use snapshot::{ObjectSnapshots, SnapshotLimits, SnapshotStore};
 pub use status::Status;

@@ -142,12 +142,12 @@ pub struct Pace {
 impl Pace {
     /// The pace of a run that starts from `recovery`. It takes it, so that what was replayed is freed.
     pub fn new(recovery: Recovery, script: Script, tick_ms: i64, uncommitted_epochs_max: usize) -> Self {
+        let first = recovery.first();
         let Recovery { replay, next, time, snapshot, .. } = recovery;
-        let first = replay.iter().next().map_or(next, |bound| bound.epoch);
-        let (first, recovered) = match snapshot {
-            Some(snapshot) => (snapshot.restored.epoch(), snapshot.time),
-            None if replay.is_empty() => (Epoch(first.0 - 1), time),
-            None => (Epoch(first.0 - 1), TimeState::default()),
+        let recovered = match snapshot {
+            Some(snapshot) => snapshot.time,
+            None if replay.is_empty() => time,
+            None => TimeState::default(),
         };
         Self {
             script,

@@ -70,6 +70,24 @@ pub struct Recovery {
 }
 
 impl Recovery {
+    /// The epoch in which nothing is read: that of the snapshot, or the one before the first that is read.
+    pub(crate) fn first(&self) -> Epoch {
+        let next = || self.replay.iter().next().map_or(self.next, |bound| bound.epoch);
+        self.snapshot.as_ref().map_or_else(|| Epoch(next().0 - 1), |snapshot| snapshot.restored.epoch())
+    }
+
+    /// The last epoch that is not new; 0 when all are.
+    pub(crate) fn replayed_to(&self) -> Epoch {
+        let from = self.snapshot.as_ref().map_or(Epoch(0), |snapshot| snapshot.restored.epoch());
+        self.replay.last().map_or(from, |bound| bound.epoch)
+    }
+
+    /// What the snapshot consists of that it starts from.
+    pub(crate) fn manifest(&self) -> Option<&Manifest> {
+        let accepted = self.accepted.as_ref().map(|accepted| &accepted.manifest);
+        self.snapshot.as_ref().and(accepted.or(self.manifests.last()))
+    }
+
     /// How the deployment began.
     pub fn origin(&self) -> Origin {
         Origin { hash_key: (self.hash_key.0, self.hash_key.1) }

@@ -1,8 +1,10 @@
 //! The threads of a run: timely's workers, and one that commits.
 
 mod assembled;
+mod clustered;
 mod committing;
 mod drain;
+mod threads;
 mod worker;
 
 use std::convert::Infallible;
@@ -11,13 +13,18 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tidegate_model::Epoch;
 use timely::scheduling::SyncActivator;
 
-pub use self::assembled::{Assembled, Parts, assemble, start};
+pub use self::assembled::{Assembled, Parts, assemble};
+pub use self::clustered::{OtherParts, start_first, start_other};
 pub use self::committing::{Committed, Committing};
 pub use self::drain::{DrainLimits, Drained};
+pub use self::threads::start;
 pub use self::worker::{WorkerLoop, WorkerPart};
 
+use self::clustered::Clustered;
+use crate::cluster::{Links, Message};
 use crate::error::{RunError, chain};
 use crate::pace::Stop;
 use crate::snapshot::Shared;
@@ -30,9 +37,13 @@ const SNAPSHOTS_PATIENCE: Duration = Duration::from_millis(500);
 pub struct Running {
     handle: Handle,
     workers: JoinHandle<Result<(), RunError>>,
-    committer: JoinHandle<()>,
+    /// Process 0 has it.
+    committer: Option<JoinHandle<()>>,
+    /// The other processes, where there are any.
+    clustered: Option<Clustered>,
     /// Its channel is disconnected when it is over. It may be writing something that nobody waits for.
     snapshots: Option<(JoinHandle<()>, mpsc::Receiver<Infallible>)>,
+    snapshots_patience: Duration,
     failures: mpsc::Receiver<RunError>,
     /// Disconnected when workers and committer are over.
     over: mpsc::Receiver<Infallible>,
@@ -49,10 +60,38 @@ pub(crate) struct Control {
     pub(crate) abort: AtomicBool,
     /// What is told of snapshots.
     pub(crate) snapshots: Shared,
+    /// The links to the other processes, where there are any.
+    pub(crate) links: Option<Arc<Links>>,
     wakers: Mutex<Vec<SyncActivator>>,
 }
 
 impl Control {
+    pub(crate) fn new(status: Status, links: Option<Arc<Links>>) -> Self {
+        Self {
+            status: Arc::new(status),
+            released: Arc::new(AtomicU64::new(0)),
+            stop: AtomicU8::new(Stop::No as u8),
+            abort: AtomicBool::new(false),
+            snapshots: Shared::default(),
+            links,
+            wakers: Mutex::default(),
+        }
+    }
+
+    /// Whether this is the process that decides and commits.
+    pub(crate) fn is_first(&self) -> bool {
+        self.status.process().number == 0
+    }
+
+    /// Nothing waits for `epoch` any more: there is room for the sources, of every process.
+    pub(crate) fn release(&self, epoch: Epoch) {
+        self.released.store(epoch.0, Ordering::Release);
+        if let Some(links) = self.links.as_ref().filter(|_| self.is_first()) {
+            links.tell_all(&Message::Released(epoch));
+        }
+        self.wake();
+    }
+
     /// Wakes every source.
     pub(crate) fn wake(&self) {
         for waker in self.wakers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -73,6 +112,10 @@ impl Control {
     /// Asks for an end; to be asked for an earlier one takes nothing back.
     pub(crate) fn ask_to_stop(&self, stop: Stop) {
         self.stop.fetch_max(stop as u8, Ordering::AcqRel);
+        if let Some(links) = self.links.as_ref().filter(|_| !self.is_first()) {
+            // Process 0 has it end for all.
+            links.tell_all(&Message::Stop);
+        }
         let stop = self.stop();
         self.status.update(|progress| progress.stop = stop);
         self.wake();
@@ -98,6 +141,9 @@ pub(crate) struct Failures {
 impl Failures {
     pub(crate) fn fail(&self, error: RunError) {
         let text = chain(&error);
+        if let Some(links) = &self.control.links {
+            links.tell_all(&Message::Ended { reason: text.clone(), how: error.how() });
+        }
         self.control.status.error(&text);
         self.control.status.update(|progress| {
             // What follows from the first failure explains nothing.
@@ -155,7 +201,7 @@ impl Running {
 
     /// Whether it is over.
     pub fn is_over(&self) -> bool {
-        self.workers.is_finished() && self.committer.is_finished()
+        self.workers.is_finished() && self.committer.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Waits for at most `patience` until it is over; says whether it is.
@@ -179,9 +225,11 @@ impl Running {
     /// What ended the run before that.
     pub fn join(self) -> Result<Progress, RunError> {
         let workers = self.workers.join().expect("a worker that panics ends the process");
-        self.committer.join().expect("a committer that panics ends the process");
+        if let Some(committer) = self.committer {
+            committer.join().expect("a committer that panics ends the process");
+        }
         if let Some((thread, over)) = self.snapshots {
-            match over.recv_timeout(SNAPSHOTS_PATIENCE) {
+            match over.recv_timeout(self.snapshots_patience) {
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     tracing::warn!(
                         "a snapshot that nobody waits for is still being written; the next start removes it"
@@ -192,6 +240,9 @@ impl Running {
                 }
                 Ok(never) => match never {},
             }
+        }
+        if let Some(clustered) = self.clustered {
+            clustered.finish();
         }
         match self.failures.try_recv() {
             Ok(failure) => Err(failure),

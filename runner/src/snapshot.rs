@@ -8,6 +8,7 @@
 mod kept;
 mod load;
 mod names;
+mod probe;
 mod shared;
 mod store;
 mod writing;
@@ -17,8 +18,9 @@ pub use self::store::{ObjectSnapshots, SnapshotStore, StoreError};
 pub use self::writing::{Snapshotted, Snapshotting};
 
 pub(crate) use self::kept::Kept;
+pub(crate) use self::probe::Probe;
 pub(crate) use self::shared::Shared;
-pub(crate) use self::writing::Part;
+pub(crate) use self::writing::{Part, PartsOf, Tells};
 
 /// When snapshots are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -41,6 +41,8 @@ pub struct Progress {
     pub started_at: EventTime,
     /// The incarnation of the process.
     pub generation: Generation,
+    /// Which process of the dataflow it is.
+    pub process: Process,
     /// Events that the journal binds, to be replayed before anything new is read.
     pub replay_events: u64,
     /// Events replayed.
@@ -77,6 +79,21 @@ pub struct Progress {
     pub in_flight_bytes: Vec<usize>,
     /// The limits of the run.
     pub limits: Limits,
+}
+
+/// One process of a dataflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its number. Process 0 commits, and knows how the whole run is; the others know of themselves only.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self { number: 0, of: 1 }
+    }
 }
 
 /// A complete epoch, as far as it is shown.
@@ -222,18 +239,35 @@ impl Progress {
 }
 
 impl Status {
+    /// Of the process that recovered.
     pub(crate) fn new(config: &RunnerConfig, recovery: &Recovery, clock: Arc<dyn Clock>) -> Self {
+        let status = Self::begun(config, recovery.generation, clock);
+        status.update(|progress| {
+            progress.replay_events = recovery.replay_events;
+            // The first epoch takes a snapshot in, which may be a while.
+            progress.recovered = recovery.replay.is_empty() && recovery.snapshot.is_none();
+            progress.frontier = recovery.time.frontier;
+            progress.ledger = recovery.ledger.clone();
+            progress.snapshots.newest =
+                recovery.snapshot.as_ref().map(|snapshot| (snapshot.restored.epoch(), None));
+            progress.snapshots.read = recovery.snapshot.as_ref().map(|snapshot| snapshot.read_in);
+        });
+        status
+    }
+
+    /// Of a process that knows nothing yet.
+    pub(crate) fn begun(config: &RunnerConfig, generation: Generation, clock: Arc<dyn Clock>) -> Self {
         let progress = Progress {
             started_at: clock.now(),
-            generation: recovery.generation,
-            replay_events: recovery.replay_events,
+            generation,
+            process: Process::default(),
+            replay_events: 0,
             replayed_events: 0,
-            // The first epoch takes a snapshot in, which may be a while.
-            recovered: recovery.replay.is_empty() && recovery.snapshot.is_none(),
+            recovered: false,
             stop: Stop::No,
             epoch: Epoch::default(),
-            frontier: recovery.time.frontier,
-            ledger: recovery.ledger.clone(),
+            frontier: EventTime::MIN,
+            ledger: Ledger::default(),
             newest: None,
             epochs: 0,
             rows: 0,
@@ -241,11 +275,7 @@ impl Status {
             waits: None,
             last_error: None,
             failure: None,
-            snapshots: Snapshots {
-                newest: recovery.snapshot.as_ref().map(|snapshot| (snapshot.restored.epoch(), None)),
-                read: recovery.snapshot.as_ref().map(|snapshot| snapshot.read_in),
-                ..Snapshots::default()
-            },
+            snapshots: Snapshots::default(),
             uncommitted_epochs: 0,
             in_flight_bytes: Vec::new(),
             limits: Limits {
@@ -266,6 +296,11 @@ impl Status {
         }
     }
 
+    /// The bytes of one of this process's workers, by its number among those of all processes.
+    pub(crate) fn in_flight_bytes_of(&self, worker: usize) -> &Arc<AtomicUsize> {
+        &self.in_flight_bytes[worker % self.in_flight_bytes.len()]
+    }
+
     /// Bytes of compact rows in flight, by worker.
     pub fn in_flight_bytes(&self) -> impl Iterator<Item = usize> {
         self.in_flight_bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed))
@@ -277,6 +312,11 @@ impl Status {
         progress.uncommitted_epochs = self.uncommitted.load(Ordering::Acquire);
         progress.in_flight_bytes = self.in_flight_bytes().collect();
         progress
+    }
+
+    /// Which process of the dataflow it is.
+    pub(crate) fn process(&self) -> Process {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).process
     }
 
     /// The run's clock.

@@ -226,6 +226,19 @@ settings! {
         /// An epoch that is not complete after so long ends the process.
         epoch_timeout_ms = "engine.epoch_timeout": Span { Span { min_ms: 1_000, max_ms: DAY } } = "30s";
     }
+    "Several processes as one dataflow" {
+        /// Where each process of the dataflow listens for the others: `host:port`, separated by commas, in the order of
+        /// their numbers. The ports are private: only these processes may reach them.
+        cluster_hosts = "cluster.hosts": Maybe<Text> { Maybe(Text { what: "host:port of each process, separated by commas" }) }
+            = "unset";
+        /// How many there are; `unset` is as many as there are hosts.
+        cluster_processes = "cluster.processes": Maybe<Count> { Maybe(Count { min: 1, max: 256, unit: "processes" }) }
+            = "unset";
+        /// The number of this one. Process 0 decides and commits.
+        cluster_process = "cluster.process": Count { Count { min: 0, max: 255, unit: "" } } = "0";
+        /// A process of which nothing was heard for so long is gone, and all end with it.
+        cluster_silence_ms = "cluster.silence": Span { Span { min_ms: 2_000, max_ms: 600_000 } } = "15s";
+    }
     "Snapshots" {
         /// A snapshot of open windows and sessions is made after so many events, so that a start need not read
         /// them again.

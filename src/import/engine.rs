@@ -19,7 +19,7 @@ use tidegate_runner::{Accept, Clock as _, Cut, Cuts, Recovery, Running, Script};
 
 use super::progress::Bar;
 use super::{Fingerprint, LineEvent, LineEvents};
-use crate::assembly::{Log, Pipeline, Watchers, open_log, recover_from, tidy};
+use crate::assembly::{Dataflow, Log, Pipeline, Watchers, open_log, recover_from, tidy};
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
 
@@ -95,7 +95,7 @@ impl Engine {
             &log,
             config,
             config.import_time_settings(),
-            Some(recovered),
+            Dataflow::First(Box::new(recovered), None),
             script,
             Watchers::none(),
         )?;

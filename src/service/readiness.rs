@@ -40,6 +40,7 @@ mod tests {
         Progress {
             started_at: EventTime::from_millis(0),
             generation: Generation(1),
+            process: tidegate_runner::status::Process::default(),
             replay_events: 0,
             replayed_events: 0,
             recovered: true,

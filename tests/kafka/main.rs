@@ -1,5 +1,6 @@
 //! The pipeline around a real Kafka: each role a process of its own, killed, paused and started twice.
 
+mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
 mod load;
@@ -242,7 +243,9 @@ fn start_those_that_ended(stack: &Stack, roles: &mut Vec<Service>, sender: &Send
 #[test]
 fn a_partition_that_is_added_is_read() {
     let Ok(bootstrap) = test_kafka() else { return };
-    let stack = Stack::new(&bootstrap);
+    let mut stack = Stack::new(&bootstrap);
+    // Longer than it takes the dataflow to hear of new partitions: what lies there until then is not late.
+    stack.settings = vec!["time.watermark_bound=6s".to_owned()];
     let roles: Vec<Service> = ROLES[..3].iter().map(|(role, _)| stack.start(role)).collect();
     let sender = Sender::start(roles[0].address("ingest"));
     std::thread::park_timeout(Duration::from_millis(300));

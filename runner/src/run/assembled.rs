@@ -1,23 +1,23 @@
-//! A run before it has threads: what [`start`] runs on threads, a simulation steps by itself.
+//! A run before it has threads: what [`start`](super::start) runs on threads, a simulation steps by itself.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, mpsc};
 
 use tidegate_dataflow::{GraphConfig, job};
 use tidegate_log::{EventReader, Journal};
-use tidegate_model::Epoch;
 
 use super::committing::Committing;
 use super::worker::{Driver, WaysOut, WorkerPart};
-use super::{Control, Failures, Handle, Running};
+use super::{Control, Failures, Handle};
 use crate::clock::Clock;
+use crate::cluster::Links;
 use crate::committer::Committer;
 use crate::config::RunnerConfig;
 use crate::error::RunError;
 use crate::observer::Observer;
-use crate::pace::{Pace, Script, Stop};
+use crate::pace::{Pace, Script};
 use crate::recovery::Recovery;
-use crate::snapshot::{Kept, Shared, SnapshotStore, Snapshotting};
+use crate::snapshot::{Kept, Part, PartsOf, SnapshotStore, Snapshotting, Tells};
 use crate::status::Status;
 
 /// What a run is made of.
@@ -62,22 +62,31 @@ where
     R: EventReader,
     F: Fn() -> R,
 {
+    assemble_with(parts, None).0
+}
+
+/// The same of process 0, with the links to the others. The way in for their parts of snapshots is given beside it,
+/// where there is a store for them: as long as it is there, more may come.
+pub(super) fn assemble_with<J, R, F>(
+    parts: Parts<J, F>,
+    links: Option<Arc<Links>>,
+) -> (Assembled<J, R>, Option<Sender<Part>>)
+where
+    J: Journal,
+    R: EventReader,
+    F: Fn() -> R,
+{
     let Parts { config, recovery, journal, open_reader, script, clock, snapshots, observer } = parts;
-    let control = Arc::new(Control {
-        status: Arc::new(Status::new(&config, &recovery, Arc::clone(&clock))),
-        released: Arc::new(AtomicU64::new(0)),
-        stop: AtomicU8::new(Stop::No as u8),
-        abort: AtomicBool::new(false),
-        snapshots: Shared::default(),
-        wakers: Mutex::default(),
-    });
+    let others = links.as_ref().map_or(0, |links| links.count());
+    let status = Status::new(&config, &recovery, Arc::clone(&clock));
+    status.update(|progress| progress.process.of = others + 1);
+    let control = Arc::new(Control::new(status, links));
     let (sender, failed) = mpsc::channel();
     let failures = Failures { sender, control: Arc::clone(&control) };
     let (results, complete) = mpsc::channel();
     let committer = Committer::new(journal, open_reader(), config.topics.clone(), &config.jobs, &recovery);
     let (hash_key, starts) = (recovery.hash_key, recovery.starts.clone());
-    let from = recovery.snapshot.as_ref().map_or(Epoch(0), |snapshot| snapshot.restored.epoch());
-    let replayed_to = recovery.replay.last().map_or(from, |bound| bound.epoch);
+    let replayed_to = recovery.replayed_to();
     let written_by = (recovery.generation, recovery.origin());
     let (kept, named) =
         (Kept::new(recovery.manifests.clone(), config.snapshots.history_epochs), recovery.named.clone());
@@ -119,10 +128,12 @@ where
     });
     let workers: Vec<_> = workers.collect();
     let snapshotting = snapshots.map(|store| {
-        Snapshotting::new(received, store, written_by, named, config.workers, Arc::clone(&control))
+        let tells = Tells::Committer { origin: written_by.1, others };
+        let from = PartsOf { received, workers: config.workers, generation: written_by.0 };
+        Snapshotting::new(from, store, tells, Some(named), Arc::clone(&control))
     });
     control.status.update(|progress| progress.snapshots.events_from = kept.events_from());
-    Assembled {
+    let assembled = Assembled {
         workers,
         snapshotting,
         committing: Committing {
@@ -139,65 +150,6 @@ where
         },
         handle: Handle(control),
         failures: failed,
-    }
-}
-
-/// Starts a run on threads of its own.
-///
-/// # Errors
-/// When a thread cannot be started.
-pub fn start<J, R, F>(parts: Parts<J, F>) -> Result<Running, RunError>
-where
-    J: Journal + 'static,
-    R: EventReader + 'static,
-    F: Fn() -> R,
-{
-    let Assembled { workers, committing, snapshotting, handle, failures } = assemble(parts);
-    let count = workers.len();
-    let cannot_start =
-        move |reason: std::io::Error| RunError::Workers { workers: count, reason: reason.to_string() };
-    let (alive, over) = mpsc::channel();
-    let committer_alive = alive.clone();
-    let committer = std::thread::Builder::new()
-        .name("tidegate-commit".to_owned())
-        .spawn(move || {
-            let _alive = committer_alive;
-            committing.run();
-        })
-        .map_err(cannot_start)?;
-    let (writes, written) = mpsc::channel();
-    let snapshots = snapshotting.map(|snapshotting| {
-        let thread = std::thread::Builder::new().name("tidegate-snapshots".to_owned());
-        thread.spawn(move || {
-            let _writes = writes;
-            snapshotting.run();
-        })
-    });
-    let snapshots = snapshots.transpose().map_err(cannot_start)?.map(|thread| (thread, written));
-    let workers = std::thread::Builder::new()
-        .name("tidegate-workers".to_owned())
-        .spawn(move || {
-            let _alive = alive;
-            run_workers(workers)
-        })
-        .map_err(cannot_start)?;
-    Ok(Running { handle, workers, committer, snapshots, failures, over })
-}
-
-/// Runs the workers, each on a thread of timely's, until the last epoch has left the graph or the run is
-/// aborted.
-fn run_workers<R: EventReader + 'static>(parts: Vec<WorkerPart<R>>) -> Result<(), RunError> {
-    let workers = parts.len();
-    let parts: Mutex<Vec<_>> = Mutex::new(parts.into_iter().map(Some).collect());
-    let guards = timely::execute(timely::Config::process(workers), move |worker| {
-        let mut parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let part = parts[worker.index()].take().expect("there is one for each worker");
-        drop(parts);
-        part.build(worker).run(worker);
-    })
-    .map_err(|reason| RunError::Workers { workers, reason })?;
-    for outcome in guards.join() {
-        outcome.expect("a worker that panics ends the process");
-    }
-    Ok(())
+    };
+    (assembled, parts)
 }

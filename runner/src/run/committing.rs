@@ -175,9 +175,8 @@ impl<J: Journal, R: EventReader> Committing<J, R> {
 
 /// Tells everybody of a commit.
 fn took_place(control: &Control, binding: Binding, rows: usize, commit: &CommitFacts<'_>) {
-    let status = &control.status;
+    let (status, epoch) = (&control.status, binding.epoch);
     status.uncommitted.fetch_sub(commit.epochs.len(), Ordering::AcqRel);
-    control.released.store(binding.epoch.0, Ordering::Release);
     status.commit_durations.observe(commit.duration.as_secs_f64());
     status.update(|progress| {
         progress.epoch = binding.epoch;
@@ -191,7 +190,7 @@ fn took_place(control: &Control, binding: Binding, rows: usize, commit: &CommitF
         }
     });
     // Sources wait for room, and worker 0 for the number of epochs to fall.
-    control.wake();
+    control.release(epoch);
 }
 
 /// Says why commits wait, once for each reason.

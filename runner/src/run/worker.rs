@@ -56,7 +56,7 @@ impl<R: EventReader + 'static> WorkerPart<R> {
         let throttle = Throttle {
             released: Arc::clone(&control.released),
             in_flight_bytes_max,
-            in_flight_bytes: Arc::clone(&control.status.in_flight_bytes[worker.index()]),
+            in_flight_bytes: Arc::clone(control.status.in_flight_bytes_of(worker.index())),
         };
         let Graph { ticks, results, captures, source_address } =
             build(worker, &graph, throttle, Box::new(feed));
@@ -236,8 +236,7 @@ impl Driver {
                 let _ = self.out.results.send(result);
             } else if result.epoch <= self.replayed_to {
                 // What was committed before needs no commit: nothing waits for it any more.
-                self.control.released.store(result.epoch.0, Ordering::Release);
-                self.control.wake();
+                self.control.release(result.epoch);
             }
         }
         let mut facts = Facts {

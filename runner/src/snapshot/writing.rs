@@ -11,8 +11,9 @@ use tidegate_dataflow::snapshot::{Captured, encode};
 use tidegate_model::binding::{Manifest, Origin, SnapshotObject};
 use tidegate_model::{Epoch, Generation};
 
+use super::SnapshotStore;
 use super::names::{generation_of, name};
-use super::{SnapshotStore, StoreError};
+use crate::cluster::{Links, Message};
 use crate::run::Control;
 
 /// How long it rests when nobody sends anything.
@@ -25,6 +26,39 @@ pub(crate) enum Part {
     Worker(Box<Captured>),
     /// What was known of time; worker 0 sends it.
     Time(Epoch, TimeState),
+    /// What another process wrote.
+    Other {
+        /// The epoch.
+        epoch: Epoch,
+        /// The objects of its workers.
+        objects: Vec<SnapshotObject>,
+        /// Why there are not all of them.
+        failed: Option<String>,
+    },
+}
+
+/// Who sends parts, and on whose behalf they are written.
+#[derive(Debug)]
+pub(crate) struct PartsOf {
+    /// What comes in.
+    pub(crate) received: Receiver<Part>,
+    /// The workers of this process.
+    pub(crate) workers: usize,
+    /// The incarnation of the run.
+    pub(crate) generation: Generation,
+}
+
+/// Who is told of what is written.
+pub(crate) enum Tells {
+    /// The committer of this process, once so many other processes have written theirs as well.
+    Committer {
+        /// How the deployment began.
+        origin: Origin,
+        /// The other processes.
+        others: usize,
+    },
+    /// Process 0.
+    First(Arc<Links>),
 }
 
 /// Writes what the workers copy, one step at a time.
@@ -34,8 +68,8 @@ pub struct Snapshotting {
     more: bool,
     store: Arc<dyn SnapshotStore>,
     generation: Generation,
-    origin: Origin,
     workers: usize,
+    tells: Tells,
     control: Arc<Control>,
     /// What is not whole yet.
     begun: BTreeMap<Epoch, Begun>,
@@ -48,11 +82,18 @@ pub struct Snapshotting {
 struct Begun {
     captured: VecDeque<Captured>,
     time: Option<TimeState>,
+    /// What other processes wrote, how many said so, and why one of them could not.
+    objects: Vec<SnapshotObject>,
+    others: usize,
+    failed: Option<String>,
 }
 
 struct Writing {
     since: Instant,
-    manifest: Manifest,
+    epoch: Epoch,
+    /// What worker 0 knew.
+    time: Option<TimeState>,
+    objects: Vec<SnapshotObject>,
     left: VecDeque<Captured>,
 }
 
@@ -69,24 +110,24 @@ pub enum Snapshotted {
 
 impl Snapshotting {
     pub(crate) fn new(
-        parts: Receiver<Part>,
+        parts: PartsOf,
         store: Arc<dyn SnapshotStore>,
-        (generation, origin): (Generation, Origin),
-        named: BTreeSet<String>,
-        workers: usize,
+        tells: Tells,
+        named: Option<BTreeSet<String>>,
         control: Arc<Control>,
     ) -> Self {
+        let PartsOf { received, workers, generation } = parts;
         Self {
-            parts,
+            parts: received,
             more: true,
             store,
             generation,
-            origin,
             workers,
+            tells,
             control,
             begun: BTreeMap::new(),
             writing: None,
-            named: Some(named),
+            named,
         }
     }
 
@@ -155,59 +196,87 @@ impl Snapshotting {
                 self.begun.entry(captured.epoch).or_default().captured.push_back(*captured);
             }
             Part::Time(epoch, time) => self.begun.entry(epoch).or_default().time = Some(time),
+            Part::Other { epoch, mut objects, failed } => {
+                let begun = self.begun.entry(epoch).or_default();
+                begun.objects.append(&mut objects);
+                begun.others += 1;
+                begun.failed = begun.failed.take().or(failed);
+            }
         }
     }
 
     /// The oldest that is whole.
     fn begin(&mut self) -> Option<Writing> {
-        let is_whole = |begun: &Begun| begun.time.is_some() && begun.captured.len() == self.workers;
-        let epoch = *self.begun.iter().find(|(_, begun)| is_whole(begun))?.0;
-        let Begun { captured, time } = self.begun.remove(&epoch)?;
-        let time = time?;
-        let manifest = Manifest {
-            epoch,
-            now: time.now,
-            close_to: time.frontier,
-            partitions: time.partitions,
-            origin: self.origin,
-            objects: Vec::with_capacity(captured.len()),
+        let is_whole = |begun: &Begun| {
+            begun.captured.len() == self.workers
+                && match self.tells {
+                    Tells::Committer { others, .. } => begun.time.is_some() && begun.others == others,
+                    Tells::First(_) => true,
+                }
         };
-        Some(Writing { since: Instant::now(), manifest, left: captured })
+        let epoch = *self.begun.iter().find(|(_, begun)| is_whole(begun))?.0;
+        let Begun { captured, time, objects, failed, .. } = self.begun.remove(&epoch)?;
+        let writing = Writing { since: Instant::now(), epoch, time, objects, left: captured };
+        match failed {
+            None => Some(writing),
+            Some(failed) => {
+                self.give_up(writing, failed);
+                None
+            }
+        }
     }
 
     fn write(&mut self, mut writing: Writing) {
         let Some(captured) = writing.left.pop_front() else { return self.written(writing) };
-        let name = name(self.generation, writing.manifest.epoch, captured.worker);
+        let name = name(self.generation, writing.epoch, captured.worker);
         let bytes = encode(captured);
         let object = SnapshotObject { name, bytes: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
         let put = self.store.put(&object.name, bytes);
         // Of one that failed something may be there, too.
-        writing.manifest.objects.push(object);
+        writing.objects.push(object);
         match put {
             Ok(()) if writing.left.is_empty() => self.written(writing),
             Ok(()) => self.writing = Some(writing),
-            Err(error) => self.give_up(&writing, &error),
+            Err(error) => self.give_up(writing, error.to_string()),
         }
     }
 
     fn written(&self, writing: Writing) {
-        let Writing { since, manifest, .. } = writing;
-        let bytes = manifest.objects.iter().map(|object| object.bytes).sum::<u64>();
+        let Writing { since, epoch, time, mut objects, .. } = writing;
+        // Whoever wrote them: the bytes of a binding do not depend on who was first.
+        objects.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        let bytes = objects.iter().map(|object| object.bytes).sum::<u64>();
         let took = since.elapsed();
-        let epoch = manifest.epoch;
         tracing::debug!(%epoch, bytes, took_ms = took.as_millis(), "a snapshot is written");
         self.control.status.update(|progress| progress.snapshots.written(bytes, took));
-        self.control.snapshots.settle(epoch, Some(manifest));
+        match (&self.tells, time) {
+            (Tells::Committer { origin, .. }, Some(time)) => {
+                let TimeState { now, frontier: close_to, partitions } = time;
+                let manifest = Manifest { epoch, now, close_to, partitions, origin: *origin, objects };
+                self.control.snapshots.settle(epoch, Some(manifest));
+            }
+            (Tells::Committer { .. }, None) => unreachable!("it is begun when time is known"),
+            (Tells::First(links), _) => {
+                links.tell_all(&Message::Snapshot { epoch, objects, failed: None });
+            }
+        }
     }
 
     /// The run goes on without this one, and tries the next at its time.
-    fn give_up(&self, writing: &Writing, error: &StoreError) {
-        let epoch = writing.manifest.epoch;
-        tracing::warn!(%epoch, %error, "no snapshot could be written; the next one is tried at its time");
-        self.control.status.error(&error.to_string());
+    fn give_up(&self, writing: Writing, failed: String) {
+        let Writing { epoch, objects, .. } = writing;
+        tracing::warn!(%epoch, error = %failed, "no snapshot could be written; the next one is tried at its time");
+        self.control.status.error(&failed);
         self.control.status.update(|progress| progress.snapshots.failed += 1);
-        let names = writing.manifest.objects.iter().map(|object| object.name.clone());
-        self.control.snapshots.give_surplus(names.collect());
-        self.control.snapshots.settle(epoch, None);
+        match &self.tells {
+            Tells::Committer { .. } => {
+                let names = objects.into_iter().map(|object| object.name);
+                self.control.snapshots.give_surplus(names.collect());
+                self.control.snapshots.settle(epoch, None);
+            }
+            Tells::First(links) => {
+                links.tell_all(&Message::Snapshot { epoch, objects, failed: Some(failed) });
+            }
+        }
     }
 }

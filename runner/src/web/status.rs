@@ -15,6 +15,8 @@ use crate::status::{Newest, Progress};
 pub(super) struct Document {
     version: &'static str,
     generation: Generation,
+    process: usize,
+    processes: usize,
     started_at_ms: i64,
     now_ms: i64,
     state: &'static str,
@@ -127,12 +129,15 @@ impl Document {
     pub(super) fn new(progress: &Progress, now: EventTime, version: &'static str) -> Self {
         let newest = progress.newest.as_ref();
         let workers = progress.in_flight_bytes.iter().enumerate();
+        let before = progress.process.number * progress.in_flight_bytes.len();
         let standings = newest.map_or(&[][..], |newest| &newest.survey.standings);
         let frontier = progress.known_frontier();
         let limits = &progress.limits;
         Self {
             version,
             generation: progress.generation,
+            process: progress.process.number,
+            processes: progress.process.of,
             started_at_ms: progress.started_at.as_millis(),
             now_ms: now.as_millis(),
             state: progress.state().as_str(),
@@ -156,7 +161,9 @@ impl Document {
                 held_by: newest.map(|newest| HeldBy::new(&newest.survey.holder)),
             },
             partitions: standings.iter().map(|standing| Partition::new(standing, now)).collect(),
-            workers: workers.map(|(worker, bytes)| Worker { worker, in_flight_bytes: *bytes }).collect(),
+            workers: workers
+                .map(|(worker, bytes)| Worker { worker: before + worker, in_flight_bytes: *bytes })
+                .collect(),
             open: newest.map(open).unwrap_or_default(),
             commit: Commit::new(progress),
             limits: Limits {

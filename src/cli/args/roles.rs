@@ -8,6 +8,7 @@ pub(super) const AFTER_ROLES: &str = "\
 Examples:
   tidegate ingest --log kafka://broker-1:9092,broker-2:9092
   tidegate dataflow --log kafka://broker-1:9092 --data-dir /var/lib/tidegate --workers 4
+  tidegate dataflow --log kafka://broker-1:9092 --data-dir /shared/tidegate --hosts one:2101,two:2101 --process 1
   tidegate sink --log kafka://broker-1:9092 --data-dir /var/lib/tidegate-store
   tidegate cache-api --log kafka://broker-1:9092 --api-listen 0.0.0.0:8080
 
@@ -47,6 +48,18 @@ pub struct DataflowArgs {
     /// Worker threads; the rows do not depend on it [default: 2]
     #[arg(long, value_name = "N")]
     workers: Option<String>,
+
+    /// How many processes the dataflow has [default: as many as --hosts names]
+    #[arg(long, value_name = "N")]
+    processes: Option<String>,
+
+    /// The number of this one; process 0 commits [default: 0]
+    #[arg(long, value_name = "I")]
+    process: Option<String>,
+
+    /// Where each process listens for the others, in the order of their numbers: host-0:2101,host-1:2101
+    #[arg(long, value_name = "HOSTS")]
+    hosts: Option<String>,
 
     /// Where it says how it is [default: 8081]
     #[arg(long, value_name = "ADDRESS")]
@@ -108,6 +121,9 @@ impl DataflowArgs {
         self.log.add_to(flags);
         self.data_dir.add_to(flags);
         flags.add("--workers", "workers", self.workers.as_ref());
+        flags.add("--processes", "cluster.processes", self.processes.as_ref());
+        flags.add("--process", "cluster.process", self.process.as_ref());
+        flags.add("--hosts", "cluster.hosts", self.hosts.as_ref());
         flags.add("--dataflow-listen", "dataflow.listen", self.dataflow_listen.as_ref());
         flags.add("--metrics-listen", "dataflow.metrics_listen", self.metrics_listen.as_ref());
     }

@@ -1,0 +1,325 @@
+//! A run of several processes: what each of them does beside what a run of one does.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use tidegate_dataflow::hash::HashKey;
+use tidegate_dataflow::snapshot::Restored;
+use tidegate_dataflow::{GraphConfig, job};
+use tidegate_log::{EventReader, Journal};
+use tidegate_model::Epoch;
+
+use super::assembled::{Assembled, Parts, assemble_with};
+use super::threads::{Threads, launch};
+use super::worker::WorkerPart;
+use super::{Control, Failures, Handle, Running, SNAPSHOTS_PATIENCE};
+use crate::clock::Clock;
+use crate::cluster::{Cluster, ClusterPlan, Ends, Event, Events, How, Links, Message, Plan};
+use crate::config::RunnerConfig;
+use crate::error::RunError;
+use crate::pace::Stop;
+use crate::recovery::Recovery;
+use crate::snapshot::{Part, PartsOf, Probe, SnapshotStore, Snapshotting, Tells, load};
+use crate::status::{Process, Status};
+
+/// So long may the other processes take to end, after this one has done its part.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What another process than process 0 runs.
+pub struct OtherParts<F> {
+    /// Its configuration. What decides rows is the same in all processes.
+    pub config: RunnerConfig,
+    /// What process 0 said.
+    pub plan: ClusterPlan,
+    /// Opens a reader of events, for each worker.
+    pub open_reader: F,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where snapshots go: the same store as that of process 0.
+    pub snapshots: Option<Arc<dyn SnapshotStore>>,
+}
+
+/// Starts process 0 of several: it alone decides and commits.
+///
+/// # Errors
+/// When a thread cannot be started, or the store of snapshots cannot be written.
+pub fn start_first<J, R, F>(parts: Parts<J, F>, cluster: Cluster) -> Result<Running, RunError>
+where
+    J: Journal + 'static,
+    R: EventReader + 'static,
+    F: Fn() -> R,
+{
+    let (_, links, events, mesh) = cluster.into_parts();
+    let probe = parts.snapshots.as_deref().map(|store| Probe::put(store, parts.recovery.generation));
+    let probe = probe.transpose().map_err(|error| RunError::SnapshotsNotShared { reason: error.to_string() });
+    let probe = probe.inspect_err(|error| {
+        links.tell_all(&Message::Ended { reason: error.to_string(), how: How::Refused });
+    })?;
+    let plan = plan(&parts.recovery, probe.as_ref());
+    let (assembled, way_in) = assemble_with(parts, Some(Arc::clone(&links)));
+    let Assembled { workers, committing, snapshotting, handle, failures } = assembled;
+    let failing = workers[0].failures.clone();
+    let (builders, ends) = mesh.build(broken(&failing)).map_err(|error| cannot_start(&error))?;
+    let following =
+        Following { control: Arc::clone(&handle.0), failures: failing, links: Arc::clone(&links) };
+    let clustered = following.start(events, ends, way_in, plan.replayed_to)?;
+    links.tell_all(&Message::Start(Box::new(plan)));
+    launch(Threads {
+        workers,
+        builders,
+        committing: Some(Box::new(|| committing.run())),
+        snapshotting,
+        snapshots_patience: SNAPSHOTS_PATIENCE,
+        clustered: Some(clustered),
+        handle,
+        failures,
+    })
+}
+
+/// Starts any other process of several.
+///
+/// # Errors
+/// When what process 0 starts from cannot be read here, or a thread cannot be started.
+pub fn start_other<R, F>(parts: OtherParts<F>, cluster: Cluster) -> Result<Running, RunError>
+where
+    R: EventReader + 'static,
+    F: Fn() -> R,
+{
+    let OtherParts { config, plan: ClusterPlan(plan), open_reader, clock, snapshots } = parts;
+    let (of_cluster, links, events, mesh) = cluster.into_parts();
+    let restored = restored(&plan, snapshots.as_deref()).inspect_err(|error| {
+        links.tell_all(&Message::Ended { reason: crate::error::chain(error), how: error.how() });
+    })?;
+    let status = Status::begun(&config, plan.generation, clock);
+    status.update(|progress| {
+        progress.process = Process { number: of_cluster.process, of: of_cluster.processes() };
+        progress.recovered = plan.replayed_to == Epoch(0);
+    });
+    let control = Arc::new(Control::new(status, Some(Arc::clone(&links))));
+    let (sender, failed) = mpsc::channel();
+    let failures = Failures { sender, control: Arc::clone(&control) };
+    let graph = GraphConfig {
+        jobs: config.jobs.clone(),
+        time: config.time,
+        hash_key: HashKey(plan.hash_key.0, plan.hash_key.1),
+        first: plan.first,
+        start: plan.start,
+        restored,
+        starts: plan.starts,
+        provisional_rows_max: config.provisional_rows_max,
+        provisional_lag_max_ms: config.provisional_lag_max_ms,
+    };
+    let (parts, received) = mpsc::channel();
+    let workers = (0..config.workers).map(|_| WorkerPart {
+        graph: graph.clone(),
+        fields: job::fields(&config.jobs),
+        reader: open_reader(),
+        in_flight_bytes_max: config.in_flight_bytes_max,
+        control: Arc::clone(&control),
+        failures: failures.clone(),
+        parts: snapshots.is_some().then(|| parts.clone()),
+        driver: None,
+    });
+    let workers = workers.collect();
+    drop(parts);
+    let snapshotting = snapshots.map(|store| {
+        let from = PartsOf { received, workers: config.workers, generation: plan.generation };
+        Snapshotting::new(from, store, Tells::First(Arc::clone(&links)), None, Arc::clone(&control))
+    });
+    let (builders, ends) = mesh.build(broken(&failures)).map_err(|error| cannot_start(&error))?;
+    let following = Following { control: Arc::clone(&control), failures, links };
+    let clustered = following.start(events, ends, None, plan.replayed_to)?;
+    let wait_ms = u64::try_from(config.snapshots.last_wait_ms).unwrap_or(0);
+    launch(Threads {
+        workers,
+        builders,
+        committing: None,
+        snapshotting,
+        snapshots_patience: SNAPSHOTS_PATIENCE + Duration::from_millis(wait_ms),
+        clustered: Some(clustered),
+        handle: Handle(control),
+        failures: failed,
+    })
+}
+
+fn cannot_start(error: &io::Error) -> RunError {
+    RunError::Workers { workers: 0, reason: error.to_string() }
+}
+
+/// What the others have to know.
+fn plan(recovery: &Recovery, probe: Option<&Probe>) -> Plan {
+    Plan {
+        generation: recovery.generation,
+        hash_key: recovery.origin().hash_key,
+        first: recovery.first(),
+        replayed_to: recovery.replayed_to(),
+        start: recovery.snapshot.as_ref().map(crate::recovery::FromSnapshot::ends).unwrap_or_default(),
+        starts: recovery.starts.clone(),
+        snapshot: recovery.manifest().cloned(),
+        probe: probe.map(|probe| probe.object.clone()),
+    }
+}
+
+/// What the workers here start from, read from the store that all processes share.
+fn restored(plan: &Plan, store: Option<&dyn SnapshotStore>) -> Result<Option<Arc<Restored>>, RunError> {
+    if let (Some(probe), Some(store)) = (&plan.probe, store) {
+        Probe::look(store, probe)
+            .map_err(|error| RunError::SnapshotsNotShared { reason: crate::error::chain(&error) })?;
+    }
+    let Some(manifest) = &plan.snapshot else { return Ok(None) };
+    let Some(store) = store else {
+        let reason = "this process has no store of snapshots".to_owned();
+        return Err(RunError::SnapshotsNotShared { reason });
+    };
+    let restored = load(store, manifest)
+        .map_err(|error| RunError::SnapshotUnreadable { epoch: manifest.epoch, error })?;
+    Ok(Some(Arc::new(restored)))
+}
+
+/// What happens when one of timely's connections breaks.
+fn broken(failures: &Failures) -> impl Fn(usize, &io::Error) + Send + Sync + 'static {
+    let failures = failures.clone();
+    move |process, error| {
+        let host = failures.control.links.as_ref().map(|links| links.host(process)).unwrap_or_default();
+        // What is meant by it comes over the link, if there is anything.
+        std::thread::park_timeout(LINK_FIRST);
+        if !failures.control.abort.load(Ordering::Acquire) {
+            failures.fail(RunError::ProcessGone { process, host, reason: error.to_string() });
+        }
+    }
+}
+
+/// What is told of a process over its link may come after its connections are closed.
+const LINK_FIRST: Duration = Duration::from_millis(200);
+
+/// Does what the other processes say.
+struct Following {
+    control: Arc<Control>,
+    failures: Failures,
+    links: Arc<Links>,
+}
+
+/// The other processes of a run that is under way.
+pub(super) struct Clustered {
+    control: Arc<Control>,
+    links: Arc<Links>,
+    ends: Ends,
+    /// Set when this process has done its part: the others may go.
+    is_done: Arc<AtomicBool>,
+    /// Disconnected when all the others have done theirs, or are gone.
+    others_done: Receiver<Infallible>,
+}
+
+impl Following {
+    /// Listens on a thread of its own. `way_in` is for parts of snapshots that others have written.
+    fn start(
+        self,
+        events: Events,
+        ends: Ends,
+        way_in: Option<Sender<Part>>,
+        replayed_to: Epoch,
+    ) -> Result<Clustered, RunError> {
+        let (done, others_done) = channel();
+        let is_done = Arc::new(AtomicBool::new(false));
+        let (control, links) = (Arc::clone(&self.control), Arc::clone(&self.links));
+        let is_done_here = Arc::clone(&is_done);
+        let thread = std::thread::Builder::new().name("tidegate-cluster".to_owned());
+        thread
+            .spawn(move || self.follow(events, way_in, done, replayed_to, &is_done_here))
+            .map_err(|error| cannot_start(&error))?;
+        Ok(Clustered { control, links, ends, is_done, others_done })
+    }
+
+    /// Until the links are closed.
+    fn follow(
+        &self,
+        events: Events,
+        way_in: Option<Sender<Part>>,
+        done: Sender<Infallible>,
+        replayed_to: Epoch,
+        is_done: &AtomicBool,
+    ) {
+        // Kept until all the others have done their part.
+        let mut open = Some((way_in, done));
+        let mut over = BTreeSet::new();
+        for (process, event) in events {
+            match event {
+                Event::Said(Message::Released(epoch)) => self.released(epoch, replayed_to),
+                Event::Said(Message::Snapshot { epoch, objects, failed }) => {
+                    if let Some((Some(way_in), _)) = &open {
+                        // Whoever writes snapshots is gone only when the run is being aborted.
+                        let _ = way_in.send(Part::Other { epoch, objects, failed });
+                    }
+                }
+                Event::Said(Message::Stop) => {
+                    if self.control.stop() == Stop::No {
+                        tracing::info!(process, "another process was told to end, and all end with it");
+                    }
+                    self.control.ask_to_stop(Stop::Now);
+                }
+                Event::Said(Message::Over) => drop(over.insert(process)),
+                Event::Said(Message::Ended { reason, how }) => {
+                    self.fail(RunError::EndedBy { process, host: self.links.host(process), reason, how });
+                }
+                Event::Said(_) => {}
+                Event::Gone(_) if over.contains(&process) => {}
+                Event::Gone(reason) => {
+                    over.insert(process);
+                    if !is_done.load(Ordering::Acquire) {
+                        self.fail(RunError::ProcessGone { process, host: self.links.host(process), reason });
+                    }
+                }
+            }
+            if over.len() == self.links.count() {
+                open = None;
+            }
+        }
+    }
+
+    /// What follows from the first failure explains nothing.
+    fn fail(&self, error: RunError) {
+        if !self.control.abort.load(Ordering::Acquire) {
+            self.failures.fail(error);
+        }
+    }
+
+    fn released(&self, epoch: Epoch, replayed_to: Epoch) {
+        self.control.status.update(|progress| {
+            progress.epoch = epoch;
+            progress.recovered |= epoch >= replayed_to;
+        });
+        self.control.release(epoch);
+    }
+}
+
+impl Clustered {
+    /// After the threads of this process have ended: lets the others end, and waits for them a little.
+    pub(super) fn finish(self) {
+        let in_order = !self.control.abort.load(Ordering::Acquire);
+        self.is_done.store(true, Ordering::Release);
+        if in_order {
+            self.links.tell_all(&Message::Over);
+        }
+        if in_order && self.control.is_first() {
+            match self.others_done.recv_timeout(OTHERS_PATIENCE) {
+                Ok(never) => match never {},
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    tracing::warn!("not every process of the dataflow has ended in time");
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {}
+            }
+        } else if !in_order && self.control.status.progress().failure.is_none() {
+            let reason = "it was told to end, and could not do so in time".to_owned();
+            self.links.tell_all(&Message::Ended { reason, how: How::Failed });
+        }
+        self.links.close();
+        if in_order {
+            self.ends.close();
+        }
+    }
+}
