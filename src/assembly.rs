@@ -92,7 +92,7 @@ impl Pipeline {
                     Parts { config, recovery, journal, open_reader, script, clock, snapshots, observer };
                 match cluster {
                     None => start(parts),
-                    Some(cluster) => start_first(parts, cluster),
+                    Some(cluster) => start_first(parts, *cluster),
                 }
             }
             Dataflow::Other(other) => {

@@ -25,7 +25,7 @@ pub(crate) enum Dataflow {
     /// It has none.
     None,
     /// It recovered: the only process, or the first of those it has met.
-    First(Box<Recovered>, Option<Cluster>),
+    First(Box<Recovered>, Option<Box<Cluster>>),
     /// It is another one.
     Other(Box<Other>),
 }
@@ -78,7 +78,7 @@ impl Dataflow {
             return Ok(Self::Other(Box::new(Other { cluster, plan, jobs, snapshots })));
         }
         match recover_from(log, config, jobs, accept) {
-            Ok(recovered) => Ok(Self::First(Box::new(recovered), Some(cluster))),
+            Ok(recovered) => Ok(Self::First(Box::new(recovered), Some(Box::new(cluster)))),
             Err(error) => {
                 let how = match error.exit {
                     Exit::Refused => How::Refused,

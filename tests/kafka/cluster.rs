@@ -10,15 +10,16 @@ use crate::common::service::{Ended, SHORT, Service, up};
 use crate::common::{self, assert_same, now_ms, query, wait_for};
 use crate::load::{Sender, Sent};
 use crate::stack::Stack;
+use crate::wire::Wire;
 use crate::{counted, events, send_all};
 
 /// The processes of a dataflow, by their numbers.
-pub(crate) struct Cluster {
+struct Cluster {
     processes: Vec<Service>,
 }
 
 /// Where so many processes listen for each other.
-pub(crate) fn hosts(processes: usize) -> String {
+fn hosts(processes: usize) -> String {
     // All at once, so that they differ.
     let free: Vec<_> =
         (0..processes).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
@@ -28,14 +29,21 @@ pub(crate) fn hosts(processes: usize) -> String {
 
 impl Cluster {
     /// Starts so many processes of so many workers, and waits until all are there.
-    pub(crate) fn start(stack: &Stack, processes: usize, workers: usize) -> Self {
-        let (hosts, workers) = (hosts(processes), workers.to_string());
-        let start = |process: usize| {
+    fn start(stack: &Stack, processes: usize, workers: usize) -> Self {
+        Self::start_at(stack, &vec![hosts(processes); processes], workers)
+    }
+
+    /// Starts processes each of which knows the others under addresses of its own.
+    fn start_at(stack: &Stack, hosts: &[String], workers: usize) -> Self {
+        let workers = workers.to_string();
+        let start = |process: usize, hosts: &str| {
             let number = process.to_string();
-            stack.start_with("dataflow", &["--hosts", &hosts, "--process", &number, "--workers", &workers])
+            stack.start_with("dataflow", &["--hosts", hosts, "--process", &number, "--workers", &workers])
         };
         let processes = std::thread::scope(|scope| {
-            let started: Vec<_> = (0..processes).map(|process| scope.spawn(move || start(process))).collect();
+            let start = &start;
+            let started: Vec<_> =
+                hosts.iter().enumerate().map(|(at, hosts)| scope.spawn(move || start(at, hosts))).collect();
             started.into_iter().map(|started| started.join().expect("it starts")).collect()
         });
         Self { processes }
@@ -161,6 +169,31 @@ fn a_process_that_hangs_ends_the_others() {
     }
 }
 
+#[test]
+fn a_cut_between_processes_ends_both() {
+    let Ok(bootstrap) = test_kafka() else { return };
+    let mut stack = Stack::new(&bootstrap);
+    stack.settings = vec!["cluster.silence=2s".to_owned()];
+    let (ingest, _sink) = (stack.start("ingest"), stack.start("sink"));
+    let sender = Sender::start(ingest.address("ingest"));
+    let hosts = hosts(2);
+    let (zero, one) = hosts.split_once(',').expect("two");
+    let wire = Wire::to(zero);
+    let through_it = format!("{},{one}", wire.host());
+    let mut cluster = Cluster::start_at(&stack, &[hosts.clone(), through_it], 1);
+    std::thread::park_timeout(Duration::from_millis(500));
+    // Both still reach Kafka, and neither is told that the other is not there.
+    wire.cut();
+    for process in &mut cluster.processes {
+        let ended = process.ended();
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.err);
+        assert!(ended.err.contains("nothing was heard of it for 2 s"), "{}", ended.err);
+    }
+    let successor = Cluster::start(&stack, 2, 1);
+    sender.end().check(stack.dir());
+    successor.terminate(1);
+}
+
 /// A process that does not outlive its test.
 struct Killed(Child);
 
@@ -197,9 +230,10 @@ fn processes_that_do_not_fit_are_refused() {
         Killed(command.spawn().expect("the program starts"))
     };
     let (first, second) = (spawn("0"), spawn("1"));
-    let fewer = hosts.rsplit_once(',').expect("three").0;
+    // Where nobody else listens.
+    let fewer = hosts.split(',').step_by(2).collect::<Vec<_>>().join(",");
     for (args, said) in [
-        (&["--hosts", fewer, "--process", "1"][..], "its number of processes (cluster.hosts) is 2"),
+        (&["--hosts", &fewer, "--process", "1"][..], "its number of processes (cluster.hosts) is 2"),
         (&["--hosts", &hosts, "--process", "2", "--workers", "3"], "its number of workers (workers) is 3"),
         (
             &["--hosts", &hosts, "--process", "2", "--set", "jobs.session_gap=9s"],

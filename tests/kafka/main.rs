@@ -6,6 +6,7 @@ mod common;
 mod load;
 mod stack;
 mod topics;
+mod wire;
 
 use std::time::Duration;
 
