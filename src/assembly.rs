@@ -2,6 +2,8 @@
 
 mod any_log;
 mod dataflow;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod sink_thread;
 mod watched;
 
@@ -28,9 +30,13 @@ use tidegate_sinks::{
 use crate::config::{Config, size};
 use crate::exit::{CommandError, Exit};
 use crate::service::SinkMetrics;
+#[cfg(not(feature = "kafka"))]
+pub(crate) use any_log::without_kafka;
 pub(crate) use any_log::{Appender, Log, is_on_kafka, open_kafka};
 use dataflow::Other;
 pub(crate) use dataflow::{Dataflow, Recovered, recover_from};
+#[cfg(feature = "kafka")]
+pub(crate) use kafka::{kafka_error, kafka_options};
 use sink_thread::SinkThread;
 use watched::{CacheSteps, StoreSteps};
 pub(crate) use watched::{WatchedCache, Watchers};

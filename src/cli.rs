@@ -74,6 +74,7 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<
         }
         Command::Sink(_) => role(&loaded.config, Roles::SINK, Accept::default(), out),
         Command::CacheApi(_) => role(&loaded.config, Roles::CACHE_API, Accept::default(), out),
+        Command::Topics(command) => commands::topics::run(command, &loaded.config, out),
         Command::Import(args) => commands::import::run(args, &loaded.config, out),
         Command::Query(args) => commands::query::run(args, &loaded.config, out),
         Command::Explain(args) => commands::explain::run(args, &loaded.config, out),
@@ -86,7 +87,6 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<
     }
 }
 
-/// The effective configuration of this command line, in this environment.
 /// Runs a part of the pipeline. What its parts share is Kafka: the embedded log belongs to one process.
 fn role(config: &Config, roles: Roles, accept: Accept, out: &mut dyn Write) -> Result<Exit, CommandError> {
     let log_url = match &config.log_url {
@@ -96,6 +96,7 @@ fn role(config: &Config, roles: Roles, accept: Accept, out: &mut dyn Write) -> R
     service::run(&Config { log_url, ..config.clone() }, roles, accept, out)
 }
 
+/// The effective configuration of this command line, in this environment.
 fn load(cli: &Cli) -> Result<Loaded, CommandError> {
     let usage = |error| CommandError::new(Exit::Usage, error);
     let inputs = Inputs {

@@ -10,3 +10,4 @@ pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod query;
 pub(crate) mod replay;
+pub(crate) mod topics;

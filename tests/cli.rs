@@ -23,6 +23,7 @@ fn help_names_the_commands_and_the_exit_codes() {
     let help = in_dir(dir.path(), &["--help"]);
     assert_eq!(help.code, Some(0));
     for word in [
+        "topics",
         "import",
         "query",
         "ledger",
@@ -98,6 +99,8 @@ fn wrong_usage_and_configuration_end_with_2() {
             "unknown key jobs.session_gab; did you mean jobs.session_gap?",
         ),
         (vec!["config", "--config", "bad.toml"], "jobs.event_window = \"0s\""),
+        (vec!["topics", "check"], "the embedded log has no topics to check or to create"),
+        (vec!["topics", "create"], "name the brokers of a log on Kafka with --log kafka://host:port"),
     ] {
         let ran = in_dir(dir.path(), &args);
         assert_eq!(ran.code, Some(2), "{args:?}: {}", ran.err);

@@ -23,7 +23,9 @@ pub use self::events::KafkaEventReader;
 pub use self::journal::KafkaJournal;
 pub use self::options::{Options, TopicNames};
 pub use self::rows::KafkaRowReader;
-pub use self::topics::OpenError;
+pub use self::topics::{
+    CreatedTopics, OpenError, TopicFacts, TopicFault, TopicReport, TopicRole, check_topics, create_topics,
+};
 
 use self::appender::Delivery;
 

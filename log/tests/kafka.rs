@@ -77,9 +77,9 @@ fn a_topic_that_would_lose_something_is_refused_with_the_remedy() {
         let error = KafkaLog::open(options).map(|_| ()).expect_err("it is refused");
         let text = error.to_string();
         assert!(text.contains(&topic) && text.contains(told), "{text}");
-        let has_remedy =
-            text.contains("kafka-configs --alter") || matches!(error, OpenError::Partitions { .. });
-        assert!(has_remedy, "{text}");
+        let has_remedy = text.contains("; kafka-configs --bootstrap-server ")
+            || text.contains("; name another deployment (deployment)");
+        assert!(has_remedy && matches!(error, OpenError::Topic { .. }), "{text}");
     }
 }
 

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use tidegate_log::embedded::{EmbeddedAppender, EmbeddedLog, LogWatch};
 #[cfg(feature = "kafka")]
-use tidegate_log::kafka::{self, KafkaAppender, KafkaLog};
+use tidegate_log::kafka::{KafkaAppender, KafkaLog};
 use tidegate_log::{AppendError, Appended, EventAppender, EventReader, Journal, NewEvent, RowReader};
 use tidegate_model::PartitionId;
 use tidegate_runner::BeginsAt;
 
+#[cfg(feature = "kafka")]
+use super::kafka::{kafka_error, kafka_options};
 use crate::config::{Config, LogUrl, StartupMode};
 use crate::exit::{CommandError, Exit};
 
@@ -52,60 +54,19 @@ pub(crate) fn open_kafka(config: &Config) -> Result<Log, CommandError> {
         drop((log.reader()?, log.row_reader()?, log.journal()?));
         Ok(log)
     });
-    opened.map(Log::Kafka).map_err(|error| {
-        let exit = match error {
-            kafka::OpenError::Client { .. } => Exit::Usage,
-            kafka::OpenError::Setting { .. } | kafka::OpenError::Partitions { .. } => Exit::Refused,
-            _ => Exit::Failure,
-        };
-        CommandError::new(exit, error)
-    })
+    opened.map(Log::Kafka).map_err(kafka_error)
 }
 
 /// This program knows no Kafka.
 #[cfg(not(feature = "kafka"))]
 pub(crate) fn open_kafka(_: &Config) -> Result<Log, CommandError> {
-    Err(CommandError::new(
-        Exit::Usage,
-        "this tidegate was built without the feature kafka: log.url = embedded",
-    ))
+    Err(without_kafka())
 }
 
-#[cfg(feature = "kafka")]
-fn kafka_options(config: &Config) -> kafka::Options {
-    use tidegate_model::Schema;
-
-    use super::topic_of;
-    use crate::config::{duration, size};
-
-    let defaults = kafka::Options::default();
-    let hosts = match &config.log_url {
-        LogUrl::Kafka(hosts) => hosts.clone(),
-        LogUrl::Embedded => None,
-    };
-    let bootstrap =
-        hosts.or_else(|| config.kafka_bootstrap_servers.clone()).unwrap_or(defaults.bootstrap.clone());
-    let tables = Schema::ALL.into_iter().map(|schema| topic_of(config, schema.table).to_owned());
-    let others = [config.topic_live_metrics.clone(), config.topic_dropped_events.clone()];
-    let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    kafka::Options {
-        bootstrap,
-        deployment: config.deployment.clone(),
-        topics: kafka::TopicNames {
-            events: config.topic_events.clone(),
-            rows: tables.chain(others).collect(),
-        },
-        events_partitions: count(config.topic_partitions),
-        rows_partitions: count(config.kafka_rows_partitions),
-        replicas: config.kafka_replicas.map(count),
-        queue_bytes_max: size(config.log_queue_bytes_max),
-        request_timeout: duration(config.kafka_request_timeout_ms),
-        client: config
-            .kafka_client
-            .iter()
-            .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
-            .collect(),
-    }
+#[cfg(not(feature = "kafka"))]
+pub(crate) fn without_kafka() -> CommandError {
+    let text = "this tidegate was built without the feature kafka: log.url = embedded";
+    CommandError::new(Exit::Usage, text)
 }
 
 impl From<EmbeddedLog> for Log {

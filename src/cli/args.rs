@@ -4,6 +4,7 @@ mod explain;
 mod http;
 mod replay;
 mod roles;
+mod topics;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub use explain::{ExplainArgs, ExplainFormat};
 pub use http::{HealthcheckArgs, LoadArgs, LoadFormat};
 pub use replay::{ReplayArgs, ReplayFormat};
 pub use roles::{CacheApiArgs, DataflowArgs, IngestArgs, SinkArgs};
+pub use topics::{TopicsArgs, TopicsCommand, TopicsFormat};
 
 const AFTER_LONG_IMPORT: &str = "\
 Examples:
@@ -105,6 +107,9 @@ pub enum Command {
     /// Keeps the newest windows of Kafka's rows, and answers from them over HTTP
     #[command(after_help = roles::AFTER_ROLES)]
     CacheApi(CacheApiArgs),
+    /// Looks at the deployment's topics in Kafka, or creates those that are missing
+    #[command(subcommand)]
+    Topics(TopicsCommand),
     /// Turns access logs or JSON Lines into windows and sessions, by event time
     #[command(after_long_help = AFTER_LONG_IMPORT)]
     Import(ImportArgs),
@@ -380,6 +385,7 @@ impl Cli {
             Command::Dataflow(args) => args.add_to(&mut flags),
             Command::Sink(args) => args.add_to(&mut flags),
             Command::CacheApi(args) => args.add_to(&mut flags),
+            Command::Topics(command) => command.args().add_to(&mut flags),
             Command::Import(args) => args.add_to(&mut flags),
             Command::Query(args) => args.data_dir.add_to(&mut flags),
             Command::Ledger(args) => args.data_dir.add_to(&mut flags),

@@ -41,15 +41,22 @@ impl Stack {
 
     /// A role's command, on any free port.
     pub(crate) fn command(&self, role: &str) -> Command {
-        let mut command = tidegate(self.dir());
-        command.args([role, "--log", &format!("kafka://{}", self.bootstrap)]).args(SHORT);
+        let mut command = self.tool(&[role]);
         let listen: &[&str] = match role {
             "ingest" => &["--ingest-listen", "0"],
             "dataflow" => &["--dataflow-listen", "0", "--metrics-listen", "0", "--data-dir", "data"],
             "sink" => &["--sink-listen", "0", "--data-dir", "data"],
             _ => &["--api-listen", "0"],
         };
-        command.args(listen).args(["--set", &format!("deployment={}", self.name)]);
+        command.args(listen);
+        command
+    }
+
+    /// A command for this deployment, and for this broker.
+    pub(crate) fn tool(&self, args: &[&str]) -> Command {
+        let mut command = tidegate(self.dir());
+        command.args(args).args(["--log", &format!("kafka://{}", self.bootstrap)]).args(SHORT);
+        command.args(["--set", &format!("deployment={}", self.name)]);
         let topics = ["event_metrics", "session_metrics", "performance_metrics", "session_window_metrics"];
         for topic in topics.iter().chain(&["events", "live_metrics", "dropped_events"]) {
             command.args(["--set", &format!("topics.{topic}={}", self.topic(topic))]);

@@ -3,7 +3,9 @@
 use std::future::Future;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -17,6 +19,23 @@ impl Admin {
     pub(crate) fn new(bootstrap: &str) -> Self {
         let client = ClientConfig::new().set("bootstrap.servers", bootstrap).create();
         Self { client: client.expect("the settings are right"), options: AdminOptions::new() }
+    }
+
+    /// Makes a topic in a way of its own.
+    pub(crate) fn make(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let topic = settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value));
+        done(self.client.create_topics([&topic], &self.options));
+    }
+
+    /// Sets a topic's settings; those that are not named are back at their defaults.
+    pub(crate) fn set(&self, topic: &str, settings: &[(&str, &str)]) {
+        let altered = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        let altered = settings.iter().fold(altered, |altered, (name, value)| altered.set(name, value));
+        for altered in wait(self.client.alter_configs([&altered], &self.options)).expect("the broker answers")
+        {
+            altered.expect("it is altered");
+        }
     }
 
     /// Gives a topic more partitions.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
+use super::topics::OpenError;
+
 /// Topics of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicNames {
@@ -13,6 +15,23 @@ pub struct TopicNames {
     /// Every topic of rows.
     pub rows: Vec<String>,
 }
+
+/// Settings of librdkafka that nobody else may make.
+const OURS: [&str; 13] = [
+    "acks",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "delivery.report.only.error",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "isolation.level",
+    "metadata.broker.list",
+    "request.required.acks",
+    "transactional.id",
+];
 
 /// What a log on Kafka is opened with. Some of it is secret: it is not shown.
 #[derive(Clone)]
@@ -54,6 +73,13 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Refuses settings of clients that what is promised rests on.
+    pub(super) fn refuse_ours(&self) -> Result<(), OpenError> {
+        let Some(name) = OURS.iter().find(|name| self.client.contains_key(**name)) else { return Ok(()) };
+        let reason = format!("kafka.{name} cannot be set: what is promised rests on the value that it has");
+        Err(OpenError::Client { reason })
+    }
+
     /// The topic of bindings.
     pub(super) fn epochs_topic(&self) -> String {
         format!("{}_epochs", self.deployment)

@@ -1,15 +1,27 @@
 //! The topics of a deployment: created where they are missing, and looked at where they are there.
+//!
+//! What they must be stands in `wanted`, what they are is gathered by `facts`, and `judge` compares the two.
+
+mod error;
+mod facts;
+mod fault;
+mod judge;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
-};
-use rdkafka::error::KafkaError;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::types::RDKafkaErrorCode;
 use tidegate_model::PartitionId;
 
+pub use self::error::OpenError;
+use self::facts::{Shape, gather, shapes};
+pub use self::fault::TopicFault;
+pub use self::judge::TopicFacts;
+use self::judge::judge;
+pub use self::wanted::TopicRole;
+use self::wanted::Wanted;
 use super::client::{Context, consumer};
 use super::ends::{Ends, Place};
 use super::options::Options;
@@ -21,184 +33,84 @@ const CREATED_DEADLINE: Duration = Duration::from_secs(30);
 /// How long it rests between two looks whether it is.
 const CREATED_REST: Duration = Duration::from_millis(20);
 
-/// Why a log on Kafka cannot be used.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// A setting is not understood by the client.
-    #[error("the Kafka client cannot be set up: {reason}; see the settings kafka.*")]
-    Client {
-        /// What it said.
-        reason: String,
-    },
-    /// Nobody answers, or Kafka refuses.
-    #[error("Kafka at {bootstrap} cannot be used: {reason}")]
-    Unreachable {
-        /// The brokers asked.
-        bootstrap: String,
-        /// What was said instead.
-        reason: String,
-    },
-    /// A topic could not be created.
-    #[error("topic {topic} is missing and cannot be created: {reason}")]
-    Create {
-        /// The topic.
-        topic: String,
-        /// What Kafka said.
-        reason: String,
-    },
-    /// A topic is set in a way under which events or rows would be lost or misread.
-    #[error(
-        "topic {topic} has {setting} = {found}, and must have {wanted}: {why}; kafka-configs --alter --topic {topic} --add-config {setting}={wanted}"
-    )]
-    Setting {
-        /// The topic.
-        topic: String,
-        /// The setting.
-        setting: &'static str,
-        /// Its value.
-        found: String,
-        /// The value that it must have.
-        wanted: &'static str,
-        /// What would go wrong.
-        why: &'static str,
-    },
-    /// The topic of bindings has more than one partition.
-    #[error(
-        "topic {topic} has {found} partitions, and bindings need exactly one: they are in order in a partition only; name another deployment (deployment), or remove the topic"
-    )]
-    Partitions {
-        /// The topic.
-        topic: String,
-        /// How many it has.
-        found: usize,
-    },
+/// A topic of a deployment, as somebody who looked at it saw it.
+#[derive(Clone, Debug)]
+pub struct TopicReport {
+    /// Its name.
+    pub topic: String,
+    /// What it is for.
+    pub role: TopicRole,
+    /// What it is; `None` when it is missing.
+    pub found: Option<TopicFacts>,
+    /// Everything that is wrong with it.
+    pub faults: Vec<TopicFault>,
 }
 
-impl OpenError {
-    pub(super) fn client(error: &KafkaError) -> Self {
-        // Its own words would show the value, which may be a secret.
-        let reason = match error {
-            KafkaError::ClientConfig(_, description, name, _) => format!("kafka.{name}: {description}"),
-            error => error.to_string(),
-        };
-        Self::Client { reason }
-    }
-
-    pub(super) fn unreachable(options: &Options, error: &dyn std::fmt::Display) -> Self {
-        Self::Unreachable { bootstrap: options.bootstrap.clone(), reason: error.to_string() }
-    }
+/// What became of the topics of a deployment.
+#[derive(Clone, Debug)]
+pub struct CreatedTopics {
+    /// Those that were created; the others were there.
+    pub created: Vec<String>,
+    /// All of them, afterwards.
+    pub reports: Vec<TopicReport>,
 }
 
-/// What a topic must be.
-struct Wanted {
-    topic: String,
-    partitions: u32,
-    settings: &'static [Setting],
-    is_epochs: bool,
+/// Looks at every topic of a deployment, and changes nothing.
+///
+/// # Errors
+/// When Kafka cannot be reached, or does not say what a topic is. A topic that is missing or wrong is no error
+/// here: its report says so.
+pub fn check_topics(options: &Options) -> Result<Vec<TopicReport>, OpenError> {
+    let (admin, all) = (admin(options)?, Wanted::all(options));
+    let shapes = shapes(&admin, options, &all)?;
+    let facts = gather(&admin, options, &all, &shapes)?;
+    Ok(reports(options, all, facts))
 }
 
-struct Setting {
-    name: &'static str,
-    value: &'static str,
-    why: &'static str,
-}
-
-const NOT_COMPACTED: Setting = Setting {
-    name: "cleanup.policy",
-    value: "delete",
-    why: "compaction removes records that are counted one by one",
-};
-
-const EVENTS: &[Setting] = &[
-    NOT_COMPACTED,
-    Setting {
-        name: "message.timestamp.type",
-        value: "LogAppendTime",
-        why: "events that claim to be from the future are judged by the broker's clock",
-    },
-];
-
-const ROWS: &[Setting] = &[NOT_COMPACTED];
-
-const EPOCHS: &[Setting] = &[
-    NOT_COMPACTED,
-    Setting { name: "retention.ms", value: "-1", why: "a start needs bindings however old they are" },
-    Setting { name: "retention.bytes", value: "-1", why: "a start needs bindings however many they are" },
-];
-
-/// Settings of librdkafka that nobody else may make.
-const OURS: [&str; 13] = [
-    "acks",
-    "auto.offset.reset",
-    "bootstrap.servers",
-    "delivery.report.only.error",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.idempotence",
-    "enable.partition.eof",
-    "group.id",
-    "isolation.level",
-    "metadata.broker.list",
-    "request.required.acks",
-    "transactional.id",
-];
-
-/// Creates what is missing, and looks at what is there.
-pub(super) fn see_to(options: &Options) -> Result<(), OpenError> {
-    if let Some(name) = OURS.iter().find(|name| options.client.contains_key(**name)) {
-        let reason = format!("kafka.{name} cannot be set: what is promised rests on the value that it has");
-        return Err(OpenError::Client { reason });
+/// Creates the topics of a deployment that are missing, and looks at all of them.
+///
+/// # Errors
+/// When Kafka cannot be reached, does not let a topic be created, or does not say what one is.
+pub fn create_topics(options: &Options) -> Result<CreatedTopics, OpenError> {
+    let (admin, all) = (admin(options)?, Wanted::all(options));
+    let existing = shapes(&admin, options, &all)?;
+    let pairs = all.iter().zip(&existing);
+    let missing: Vec<&Wanted> =
+        pairs.filter(|(_, existing)| existing.is_none()).map(|(wanted, _)| wanted).collect();
+    if missing.is_empty() {
+        let facts = gather(&admin, options, &all, &existing)?;
+        return Ok(CreatedTopics { created: Vec::new(), reports: reports(options, all, facts) });
     }
-    let admin: AdminClient<Context> =
-        options.admin().create_with_context(Context).map_err(|error| OpenError::client(&error))?;
-    let mut all = vec![Wanted {
-        topic: options.topics.events.clone(),
-        partitions: options.events_partitions,
-        settings: EVENTS,
-        is_epochs: false,
-    }];
-    all.extend(options.topics.rows.iter().map(|topic| Wanted {
-        topic: topic.clone(),
-        partitions: options.rows_partitions,
-        settings: ROWS,
-        is_epochs: false,
-    }));
-    all.push(Wanted { topic: options.epochs_topic(), partitions: 1, settings: EPOCHS, is_epochs: true });
-    let missing: Vec<&Wanted> = {
-        let existing = partitions(&admin, options, &all)?;
-        let pairs = all.iter().zip(existing);
-        pairs.filter(|(_, existing)| existing.is_none()).map(|(wanted, _)| wanted).collect()
-    };
-    let is_new = !missing.is_empty();
-    if is_new {
-        create(&admin, options, &missing)?;
-    }
+    let created = create(&admin, options, &missing)?;
     let existing = wait_for_all(&admin, options, &all)?;
-    if is_new {
-        wait_for_leaders(options, &all, &existing)?;
-    }
-    for (wanted, partitions) in all.iter().zip(existing) {
-        if wanted.is_epochs && partitions != 1 {
-            return Err(OpenError::Partitions { topic: wanted.topic.clone(), found: partitions });
-        }
-    }
-    check_settings(&admin, options, &all, is_new)
+    wait_for_leaders(options, &all, &existing)?;
+    let existing: Vec<Option<Shape>> = existing.into_iter().map(Some).collect();
+    let facts = until_it_works(|| gather(&admin, options, &all, &existing))?;
+    Ok(CreatedTopics { created, reports: reports(options, all, facts) })
 }
 
-/// How many partitions each topic has; `None` where it does not exist.
-fn partitions(
-    admin: &AdminClient<Context>,
-    options: &Options,
-    all: &[Wanted],
-) -> Result<Vec<Option<usize>>, OpenError> {
-    let metadata = admin.inner().fetch_metadata(None, options.request_timeout);
-    let metadata = metadata.map_err(|error| OpenError::unreachable(options, &error))?;
-    let count = |wanted: &Wanted| {
-        let found = metadata.topics().iter().find(|topic| topic.name() == wanted.topic)?;
-        found.error().is_none().then(|| found.partitions().len())
+/// Creates what is missing, and refuses what is not as it must be.
+pub(super) fn see_to(options: &Options) -> Result<(), OpenError> {
+    let mut faults = create_topics(options)?.reports.into_iter().flat_map(|report| report.faults);
+    match faults.find(TopicFault::is_refused) {
+        Some(fault) => Err(OpenError::Topic { fault, bootstrap: options.bootstrap.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn reports(options: &Options, all: Vec<Wanted>, facts: Vec<Option<TopicFacts>>) -> Vec<TopicReport> {
+    let report = |(wanted, found): (Wanted, Option<TopicFacts>)| TopicReport {
+        faults: judge(&wanted, found.as_ref(), options.replicas),
+        topic: wanted.topic,
+        role: wanted.role,
+        found,
     };
-    Ok(all.iter().map(count).collect())
+    all.into_iter().zip(facts).map(report).collect()
+}
+
+fn admin(options: &Options) -> Result<AdminClient<Context>, OpenError> {
+    options.refuse_ours()?;
+    options.admin().create_with_context(Context).map_err(|error| OpenError::client(&error))
 }
 
 fn new_topic(wanted: &Wanted, replicas: i32) -> NewTopic<'_> {
@@ -207,51 +119,60 @@ fn new_topic(wanted: &Wanted, replicas: i32) -> NewTopic<'_> {
     wanted.settings.iter().fold(topic, |topic, setting| topic.set(setting.name, setting.value))
 }
 
-fn create(admin: &AdminClient<Context>, options: &Options, missing: &[&Wanted]) -> Result<(), OpenError> {
+/// Creates topics, and says which of them were not there.
+fn create(
+    admin: &AdminClient<Context>,
+    options: &Options,
+    missing: &[&Wanted],
+) -> Result<Vec<String>, OpenError> {
     let replicas = options.replicas.and_then(|replicas| i32::try_from(replicas).ok()).unwrap_or(-1);
     let topics: Vec<NewTopic<'_>> = missing.iter().map(|wanted| new_topic(wanted, replicas)).collect();
     let admin_options = AdminOptions::new().operation_timeout(Some(options.request_timeout));
     let created = block_on(admin.create_topics(&topics, &admin_options));
+    let mut ours = Vec::with_capacity(topics.len());
     for outcome in created.map_err(|error| OpenError::unreachable(options, &error))? {
         match outcome {
+            Ok(topic) => ours.push(topic),
             // Somebody else was faster.
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, error)) => return Err(OpenError::Create { topic, reason: error.to_string() }),
         }
     }
-    Ok(())
+    Ok(ours)
 }
 
-/// Waits until every topic is there, and says how many partitions each has.
+/// Waits until every topic is there, and says how large each is.
 fn wait_for_all(
     admin: &AdminClient<Context>,
     options: &Options,
     all: &[Wanted],
-) -> Result<Vec<usize>, OpenError> {
+) -> Result<Vec<Shape>, OpenError> {
     let began = Instant::now();
     loop {
-        let existing = partitions(admin, options, all)?;
-        if let Some(counts) = existing.iter().copied().collect::<Option<Vec<usize>>>() {
-            return Ok(counts);
+        let existing = shapes(admin, options, all)?;
+        if let Some(all) = existing.iter().copied().collect::<Option<Vec<Shape>>>() {
+            return Ok(all);
         }
         if began.elapsed() > CREATED_DEADLINE {
             let missing = all.iter().zip(&existing).find(|(_, existing)| existing.is_none());
             let topic = missing.map(|(wanted, _)| wanted.topic.clone()).unwrap_or_default();
-            return Err(OpenError::Create { topic, reason: "it was created and does not appear".to_owned() });
+            return Err(OpenError::Create {
+                topic,
+                reason: "it was created and does not appear: may this user describe it?".to_owned(),
+            });
         }
         std::thread::park_timeout(CREATED_REST);
     }
 }
 
 /// Waits until every partition of the topics can be asked where it ends.
-fn wait_for_leaders(options: &Options, all: &[Wanted], partitions: &[usize]) -> Result<(), OpenError> {
+fn wait_for_leaders(options: &Options, all: &[Wanted], shapes: &[Shape]) -> Result<(), OpenError> {
     let consumer = consumer(options).map_err(|error| OpenError::client(&error))?;
-    let of_topic = |(wanted, count): (&Wanted, &usize)| {
+    let of_topic = |(wanted, shape): (&Wanted, &Shape)| {
         let topic: Arc<str> = wanted.topic.as_str().into();
-        let count = u32::try_from(*count).unwrap_or(u32::MAX);
-        (0..count).map(move |partition| (Arc::clone(&topic), PartitionId(partition)))
+        (0..shape.partitions).map(move |partition| (Arc::clone(&topic), PartitionId(partition)))
     };
-    let places: Vec<Place> = all.iter().zip(partitions).flat_map(of_topic).collect();
+    let places: Vec<Place> = all.iter().zip(shapes).flat_map(of_topic).collect();
     until_it_works(|| {
         let mut ends = Ends::default();
         ends.expect(&places);
@@ -269,36 +190,4 @@ fn until_it_works<T>(mut attempt: impl FnMut() -> Result<T, OpenError>) -> Resul
             outcome => return outcome,
         }
     }
-}
-
-fn check_settings(
-    admin: &AdminClient<Context>,
-    options: &Options,
-    all: &[Wanted],
-    is_new: bool,
-) -> Result<(), OpenError> {
-    let specifiers: Vec<_> = all.iter().map(|wanted| ResourceSpecifier::Topic(&wanted.topic)).collect();
-    let admin_options = AdminOptions::new().request_timeout(Some(options.request_timeout));
-    let describe = || {
-        let described = block_on(admin.describe_configs(&specifiers, &admin_options));
-        let described = described.map_err(|error| OpenError::unreachable(options, &error))?;
-        let described = described.into_iter().collect::<Result<Vec<ConfigResource>, _>>();
-        described.map_err(|error| OpenError::unreachable(options, &error))
-    };
-    let described = if is_new { until_it_works(describe)? } else { describe()? };
-    for (wanted, described) in all.iter().zip(&described) {
-        for setting in wanted.settings {
-            let found = described.get(setting.name).and_then(|entry| entry.value.clone()).unwrap_or_default();
-            if found != setting.value {
-                return Err(OpenError::Setting {
-                    topic: wanted.topic.clone(),
-                    setting: setting.name,
-                    found,
-                    wanted: setting.value,
-                    why: setting.why,
-                });
-            }
-        }
-    }
-    Ok(())
 }
