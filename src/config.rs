@@ -8,6 +8,7 @@
 //! Resolving ([`Inputs::resolve`]) is a function of its inputs. [`sources`] is the only place of the
 //! binary that reads the environment or a configuration file.
 
+mod client;
 mod convert;
 mod environment;
 mod kind;

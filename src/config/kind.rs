@@ -114,11 +114,11 @@ impl<K: Kind> AnyKind for K {
     }
 }
 
-fn words(text: &str) -> Shown {
+pub(super) fn words(text: &str) -> Shown {
     Shown { text: text.to_owned(), json: json!(text), toml: Some(quote(text)) }
 }
 
 /// A TOML basic string; JSON's escapes are a subset of TOML's except for DEL, which no value here has.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     Json::from(text).to_string()
 }

@@ -1,8 +1,10 @@
 //! Layers into one configuration: a function of its inputs that reports every fault at once.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::client;
 use super::environment::KNOB_PREFIXES;
 use super::kind::{Hidden, LogUrl, Raw, Shown};
 use super::table::{self, Config, Setting};
@@ -67,8 +69,10 @@ impl fmt::Display for Source {
 /// A setting with the value in effect.
 #[derive(Clone, Debug)]
 pub struct Effective {
-    /// The setting.
-    pub setting: &'static Setting,
+    /// Its key, with the section.
+    pub key: Cow<'static, str>,
+    /// The unit of its number in JSON; empty for words.
+    pub unit: &'static str,
     /// Its value, for showing.
     pub shown: Shown,
     /// Where it came from.
@@ -80,7 +84,8 @@ pub struct Effective {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Every setting with value and source, in the order of the documentation.
+    /// Every setting with value and source, in the order of the documentation; those of librdkafka's that somebody made
+    /// come after the others of Kafka.
     pub effective: Vec<Effective>,
     /// What should be logged, once, as soon as there is a log.
     pub notices: Vec<String>,
@@ -95,9 +100,8 @@ impl Loaded {
                 key.starts_with("kafka.") || ["topics.events", "topics.startup_mode"].contains(&key);
             of_servers || (of_kafka && self.config.log_url == LogUrl::Embedded)
         };
-        let made =
-            self.effective.iter().filter(|it| it.source != Source::Default && is_unused(it.setting.key));
-        let made: Vec<_> = made.map(|it| format!("{} ({})", it.setting.key, it.source)).collect();
+        let made = self.effective.iter().filter(|it| it.source != Source::Default && is_unused(&it.key));
+        let made: Vec<_> = made.map(|it| format!("{} ({})", it.key, it.source)).collect();
         (!made.is_empty()).then(|| {
             format!(
                 "{} has no effect: the embedded log, metric store and cache are used; for Kafka, give --log kafka://; \
@@ -185,7 +189,7 @@ impl Inputs {
 #[derive(Default)]
 struct Resolver {
     values: BTreeMap<&'static str, (Raw, Source)>,
-    kafka_client: BTreeMap<String, Hidden>,
+    kafka_client: BTreeMap<String, (Hidden, Source)>,
     notices: Vec<String>,
     faults: Vec<Fault>,
 }
@@ -247,7 +251,8 @@ impl Resolver {
             }
             None if client_setting(&flag.key).is_some() => {
                 let name = client_setting(&flag.key).expect("just seen");
-                self.kafka_client.insert(name.to_owned(), Hidden::new(flag.value.clone()));
+                let made = (Hidden::new(flag.value.clone()), Source::Flag(flag.name.clone()));
+                self.kafka_client.insert(name.to_owned(), made);
             }
             None => self.unknown(flag.name.clone(), flag.key.clone()),
         }
@@ -267,7 +272,7 @@ impl Resolver {
             toml::Value::Boolean(value) => value.to_string(),
             _ => return self.unknown(file.to_owned(), format!("kafka.{name}")),
         };
-        self.kafka_client.insert(name.to_owned(), Hidden::new(text));
+        self.kafka_client.insert(name.to_owned(), (Hidden::new(text), Source::File(file.to_owned())));
     }
 
     fn set(
@@ -306,21 +311,34 @@ impl Resolver {
             Raw::Text(setting.default.to_owned())
         };
         let raw_of = |key: &str| self.values.get(key).map_or_else(|| default(key), |(raw, _)| raw.clone());
-        let effective = table::all()
-            .map(|setting| Effective {
-                setting,
-                shown: setting.kind.check(&raw_of(setting.key)).expect("a test checks every default"),
-                source: self.values.get(setting.key).map_or(Source::Default, |(_, source)| source.clone()),
-            })
-            .collect();
-        let config = Config { kafka_client: self.kafka_client.clone(), ..Config::assemble(raw_of) };
+        let of_table = |setting: &'static Setting| Effective {
+            key: setting.key.into(),
+            unit: setting.kind.unit(),
+            shown: setting.kind.check(&raw_of(setting.key)).expect("a test checks every default"),
+            source: self.values.get(setting.key).map_or(Source::Default, |(_, source)| source.clone()),
+        };
+        let of_client = |(name, (value, source)): (&String, &(Hidden, Source))| Effective {
+            key: format!("{CLIENT}{name}").into(),
+            unit: "",
+            shown: client::show(name, value),
+            source: source.clone(),
+        };
+        let mut effective: Vec<Effective> = table::all().map(of_table).collect();
+        let after =
+            effective.iter().rposition(|it| it.key.starts_with(CLIENT)).map_or(effective.len(), |at| at + 1);
+        effective.splice(after..after, self.kafka_client.iter().map(of_client));
+        let kafka_client = self.kafka_client.iter().map(|(name, (value, _))| (name.clone(), value.clone()));
+        let config = Config { kafka_client: kafka_client.collect(), ..Config::assemble(raw_of) };
         Ok(Loaded { config, effective, notices: self.notices })
     }
 }
 
+/// What keys of settings of librdkafka's begin with.
+const CLIENT: &str = "kafka.";
+
 /// The name that librdkafka has for it.
 fn client_setting(key: &str) -> Option<&str> {
-    key.strip_prefix("kafka.").filter(|name| !name.is_empty())
+    key.strip_prefix(CLIENT).filter(|name| !name.is_empty())
 }
 
 fn is_section(prefix: &str) -> bool {

@@ -1,11 +1,13 @@
 //! The configuration in print: what `tidegate config` shows, and the pages that are generated from the
 //! table of settings. Pure functions to text.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::table::SETTINGS;
+use super::kind::quote;
+use super::table::{self, SETTINGS};
 use super::{Effective, Source};
 
 /// A table for people.
@@ -13,7 +15,7 @@ pub fn table(effective: &[Effective]) -> String {
     let rows: Vec<[String; 4]> = effective
         .iter()
         .map(|e| {
-            let unit = match e.setting.kind.unit() {
+            let unit = match e.unit {
                 "ms" => "duration",
                 unit => unit,
             };
@@ -21,7 +23,7 @@ pub fn table(effective: &[Effective]) -> String {
                 Source::Default => "default".to_owned(),
                 other => format!("{} {other}", other.layer()),
             };
-            [e.setting.key.to_owned(), e.shown.text.clone(), unit.to_owned(), source]
+            [e.key.to_string(), e.shown.text.clone(), unit.to_owned(), source]
         })
         .collect();
     let header = ["KEY", "VALUE", "UNIT", "SOURCE"].map(str::to_owned);
@@ -47,10 +49,10 @@ pub fn json(effective: &[Effective]) -> String {
                 other => Some(other.to_string()),
             };
             json!({
-                "key": e.setting.key,
+                "key": e.key,
                 "value": e.shown.json,
                 "text": e.shown.text,
-                "unit": e.setting.kind.unit(),
+                "unit": e.unit,
                 "source": e.source.layer(),
                 "source_name": name,
             })
@@ -67,10 +69,10 @@ pub fn toml(effective: &[Effective]) -> String {
     file(effective, |text, e| {
         match &e.shown.toml {
             Some(value) => {
-                let _ = write!(text, "{} = {value}", bare(e.setting.key));
+                let _ = write!(text, "{} = {value}", bare(&e.key));
             }
             None => {
-                let _ = write!(text, "# {} is set but not shown", bare(e.setting.key));
+                let _ = write!(text, "# {} is set but not shown", bare(&e.key));
             }
         }
         let _ = writeln!(text, "  # {}", e.source);
@@ -85,12 +87,13 @@ pub fn example(defaults: &[Effective]) -> String {
     );
     text.push_str(&file(defaults, |text, e| {
         text.push('\n');
-        for line in e.setting.doc {
+        let setting = table::find(&e.key).expect("nobody sets anything but what the table has");
+        for line in setting.doc {
             let _ = writeln!(text, "# {line}");
         }
-        let _ = writeln!(text, "# Takes {}.", e.setting.kind.allowed());
+        let _ = writeln!(text, "# Takes {}.", setting.kind.allowed());
         let value = e.shown.toml.as_deref().unwrap_or("\"\"");
-        let _ = writeln!(text, "{} = {value}", bare(e.setting.key));
+        let _ = writeln!(text, "{} = {value}", bare(&e.key));
     }));
     text
 }
@@ -120,26 +123,32 @@ pub fn markdown() -> String {
 
 /// Sections of a TOML file, in order; `write` prints one setting.
 fn file(effective: &[Effective], write: impl Fn(&mut String, &Effective)) -> String {
-    let section_of = |e: &Effective| e.setting.key.split_once('.').map_or("", |(own, _)| own);
     // A section of the file is written once, however the settings are sorted for people.
     let mut sections = vec![""];
-    for own in effective.iter().map(section_of) {
+    for own in effective.iter().map(section) {
         if !sections.contains(&own) {
             sections.push(own);
         }
     }
     let mut text = String::new();
-    for section in sections {
-        if !section.is_empty() {
-            let _ = writeln!(text, "\n[{section}]");
+    for own in sections {
+        if !own.is_empty() {
+            let _ = writeln!(text, "\n[{own}]");
         }
-        for e in effective.iter().filter(|e| section_of(e) == section) {
+        for e in effective.iter().filter(|e| section(e) == own) {
             write(&mut text, e);
         }
     }
     text
 }
 
-fn bare(key: &str) -> &str {
-    key.rsplit('.').next().unwrap_or(key)
+fn section(e: &Effective) -> &str {
+    e.key.split_once('.').map_or("", |(own, _)| own)
+}
+
+/// The key within its section. The names of librdkafka's settings have dots: TOML takes them in quotes.
+fn bare(key: &str) -> Cow<'_, str> {
+    let own = key.split_once('.').map_or(key, |(_, own)| own);
+    let is_plain = own.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    if is_plain { own.into() } else { quote(own).into() }
 }

@@ -71,7 +71,7 @@ fn each_layer_overrides_the_one_before() {
     let mut inputs = file("workers = 3\n[jobs]\nsession_gap = \"10m\"\nevent_window = \"2m\"\n");
     let source_of = |inputs: &Inputs, key: &str| {
         let loaded = resolve(inputs);
-        let effective = loaded.effective.into_iter().find(|e| e.setting.key == key).expect("a key");
+        let effective = loaded.effective.into_iter().find(|e| e.key == key).expect("a key");
         (effective.shown.text, effective.source)
     };
     assert_eq!(source_of(&inputs, "workers"), ("3".into(), Source::File("tidegate.toml".into())));
@@ -124,7 +124,7 @@ fn every_name_of_the_contract_is_honoured() {
         inputs.environment.insert(name.to_owned(), value.to_owned());
     }
     let loaded = resolve(&inputs);
-    let effective: BTreeMap<_, _> = loaded.effective.iter().map(|e| (e.setting.key, e)).collect();
+    let effective: BTreeMap<_, _> = loaded.effective.iter().map(|e| (&*e.key, e)).collect();
     for (name, _, key, expected) in variables {
         let found = effective[key];
         assert_eq!(
@@ -309,6 +309,52 @@ fn the_password_is_shown_nowhere() {
         format!("{loaded:?}"),
     ];
     assert!(everything.iter().all(|text| !text.contains("hunter2")));
+}
+
+#[test]
+fn settings_of_the_kafka_client_are_shown_with_their_source_and_secrets_are_not() {
+    let mut inputs = file(
+        "[kafka]\n\"security.protocol\" = \"sasl_ssl\"\nsasl.password = \"hunter2\"\n\"linger.ms\" = 3\n\"sasl.mechanism\" = \"PLAIN\"\n",
+    );
+    inputs.flags.push(flag("--set", "kafka.linger.ms", "7"));
+    inputs.flags.push(flag("--set", "kafka.ssl.key.password", "hunter2"));
+    let loaded = resolve(&inputs);
+    let of_client = |e: &&Effective| e.key.strip_prefix("kafka.").is_some_and(|name| name.contains('.'));
+    let client = loaded.effective.iter().filter(of_client);
+    let client: Vec<_> = client.map(|e| format!("{} {} {}", e.key, e.shown.text, e.source)).collect();
+    assert_eq!(
+        client,
+        [
+            "kafka.linger.ms 7 --set",
+            "kafka.sasl.mechanism PLAIN tidegate.toml",
+            "kafka.sasl.password (hidden) tidegate.toml",
+            "kafka.security.protocol sasl_ssl tidegate.toml",
+            "kafka.ssl.key.password (hidden) --set",
+        ]
+    );
+    let table = show::table(&loaded.effective);
+    let keys: Vec<&str> = table.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let at = |key| keys.iter().position(|it| *it == key).expect("a line");
+    assert_eq!(at("kafka.linger.ms"), at("kafka.request_timeout") + 1, "after the others of Kafka");
+    let text = show::toml(&loaded.effective);
+    for line in
+        ["\"linger.ms\" = \"7\"  # --set", "# \"sasl.password\" is set but not shown  # tidegate.toml"]
+    {
+        assert!(text.contains(line), "no {line:?} in {text}");
+    }
+    assert_eq!(text.matches("[kafka]").count(), 1);
+    let mut again = resolve(&file(&text)).config.kafka_client;
+    let mut before = loaded.config.kafka_client.clone();
+    for secret in ["sasl.password", "ssl.key.password"] {
+        assert!(before.remove(secret).is_some() && again.remove(secret).is_none());
+    }
+    assert_eq!(again, before, "what is shown reads back to the same");
+    for text in [table, text, show::json(&loaded.effective), format!("{loaded:?}")] {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    // Nothing uses them without Kafka.
+    let said = loaded.without_effect().expect("five of them");
+    assert!(said.contains("kafka.security.protocol (tidegate.toml)") && !said.contains("hunter2"), "{said}");
 }
 
 #[test]
