@@ -16,8 +16,6 @@ mod topics;
 
 use std::sync::Arc;
 
-use rdkafka::producer::ThreadedProducer;
-
 pub use self::appender::KafkaAppender;
 pub use self::events::KafkaEventReader;
 pub use self::journal::KafkaJournal;
@@ -26,8 +24,6 @@ pub use self::rows::KafkaRowReader;
 pub use self::topics::{
     CreatedTopics, OpenError, TopicFacts, TopicFault, TopicReport, TopicRole, check_topics, create_topics,
 };
-
-use self::appender::Delivery;
 
 /// A log on Kafka. What is made of it lives on without it.
 #[derive(Clone)]
@@ -50,10 +46,7 @@ impl KafkaLog {
     /// # Errors
     /// When a setting is not understood, or Kafka cannot be reached.
     pub fn appender(&self) -> Result<KafkaAppender, OpenError> {
-        let config = self.options.producer();
-        let producer: ThreadedProducer<Delivery> =
-            config.create_with_context(Delivery).map_err(|error| OpenError::client(&error))?;
-        KafkaAppender::new(producer, &self.options)
+        KafkaAppender::new(&self.options)
     }
 
     /// Another reader of events.

@@ -1,21 +1,23 @@
 //! Appending events to Kafka: one producer, idempotent, acknowledged by all replicas.
 
+mod producer;
+
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Message as _};
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use tidegate_model::PartitionId;
 
+use self::producer::{Delivered, Failed, Producer};
 use super::client::{self, number};
 use super::options::Options;
-use super::stream::is_surely_not_stored;
 use super::topics::OpenError;
 use crate::event::{AppendError, Appended, EventAppender, NewEvent};
 use crate::partitioner;
@@ -23,47 +25,12 @@ use crate::partitioner;
 /// How often the number of partitions is asked for.
 const REFRESH: Duration = Duration::from_secs(5);
 
-/// What became of a message.
-pub(super) type Delivered = Result<i64, Failed>;
-
-/// Why a message could not be stored.
-#[derive(Debug)]
-pub(super) struct Failed {
-    surely: bool,
-    error: KafkaError,
-}
-
-/// Tells whoever waits for it what became of a message.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Delivery;
-
-impl ClientContext for Delivery {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(level, facility, message);
-    }
-}
-
-impl ProducerContext for Delivery {
-    type DeliveryOpaque = Box<oneshot::Sender<Delivered>>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, sender: Self::DeliveryOpaque) {
-        let delivered = match result {
-            Ok(message) => Ok(message.offset()),
-            Err((error, message)) => {
-                Err(Failed { surely: is_surely_not_stored(message), error: error.clone() })
-            }
-        };
-        // Nobody may wait any more.
-        let _ = sender.send(delivered);
-    }
-}
-
 /// Appends events.
 #[derive(Clone)]
 pub struct KafkaAppender(Arc<Inner>);
 
 struct Inner {
-    producer: ThreadedProducer<Delivery>,
+    producer: Producer,
     topic: String,
     partitions: AtomicU32,
     queue_bytes_max: usize,
@@ -71,8 +38,12 @@ struct Inner {
 }
 
 impl KafkaAppender {
-    pub(super) fn new(producer: ThreadedProducer<Delivery>, options: &Options) -> Result<Self, OpenError> {
+    pub(super) fn new(options: &Options) -> Result<Self, OpenError> {
         let topic = options.topics.events.clone();
+        // One waiting call is enough.
+        let (keeper, called) = mpsc::sync_channel(1);
+        let producer =
+            Producer::new(options.producer(), keeper).map_err(|error| OpenError::client(&error))?;
         let inner = Inner {
             producer,
             shown: format!("topic {topic} at {}", options.bootstrap),
@@ -84,47 +55,64 @@ impl KafkaAppender {
         let inner = Arc::new(inner);
         let (weak, timeout) = (Arc::downgrade(&inner), options.request_timeout);
         let spawned = std::thread::Builder::new()
-            .name("kafka-partitions".to_owned())
-            .spawn(move || follow(&weak, timeout));
+            .name("kafka-appender".to_owned())
+            .spawn(move || keep(&weak, &called, timeout));
         spawned.map_err(|error| OpenError::unreachable(options, &error))?;
         Ok(Self(inner))
     }
 }
 
-/// Keeps the number of partitions up to date for as long as somebody appends.
-fn follow(appender: &Weak<Inner>, timeout: Duration) {
+/// Keeps the number of partitions up to date, and the producer able to send, for as long as somebody appends.
+fn keep(appender: &Weak<Inner>, called: &mpsc::Receiver<()>, timeout: Duration) {
+    let (mut refreshed, mut renewed) = (Instant::now(), None);
+    let mut wait = REFRESH;
     loop {
-        std::thread::park_timeout(REFRESH);
+        if called.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
         let Some(inner) = appender.upgrade() else { return };
-        if let Err(error) = inner.refresh(timeout) {
-            tracing::debug!(%error, "the partitions are taken to be as many as before");
+        wait = inner.renew(&mut renewed).unwrap_or(REFRESH);
+        if refreshed.elapsed() >= REFRESH {
+            if let Err(error) = inner.refresh(timeout) {
+                tracing::debug!(%error, "the partitions are taken to be as many as before");
+            }
+            refreshed = Instant::now();
         }
     }
 }
 
 impl Inner {
     fn refresh(&self, timeout: Duration) -> Result<(), KafkaError> {
-        let metadata = self.producer.client().fetch_metadata(Some(&self.topic), timeout)?;
-        let found = metadata.topics().iter().find(|found| found.name() == self.topic);
-        let found = found.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic))?;
-        if let Some(error) = found.error() {
-            return Err(KafkaError::MetadataFetch(error.into()));
-        }
-        let count = u32::try_from(found.partitions().len()).unwrap_or(u32::MAX);
+        let count = self.producer.partitions(&self.topic, timeout)?;
         self.partitions.store(count, Ordering::Relaxed);
         Ok(())
     }
 
+    /// Replaces a producer that met a fatal error, and says when to look again where that could not be done now.
+    fn renew(&self, renewed: &mut Option<Instant>) -> Option<Duration> {
+        let reason = self.producer.fatal_error()?;
+        let rest = producer::rest(*renewed, Instant::now());
+        if !rest.is_zero() {
+            return Some(rest);
+        }
+        *renewed = Some(Instant::now());
+        tracing::warn!(
+            log = self.shown,
+            reason,
+            "the producer of events met a fatal error: a new one takes its place, and nothing is sent again"
+        );
+        if let Err(error) = self.producer.renew() {
+            tracing::error!(log = self.shown, %error, "there is no new producer of events yet");
+        }
+        // Another fatal error may have come meanwhile.
+        Some(producer::rest(*renewed, Instant::now()))
+    }
+
     /// Hands an event over to be sent.
     fn send(&self, event: &NewEvent) -> Result<oneshot::Receiver<Delivered>, KafkaError> {
-        let (sender, receiver) = oneshot::channel();
         let partition =
             number(event.partition).map_err(|_| production(RDKafkaErrorCode::UnknownPartition))?;
-        let record = BaseRecord::with_opaque_to(&self.topic, Box::new(sender))
-            .partition(partition)
-            .key(event.key.as_bytes())
-            .payload(&event.value[..]);
-        self.producer.send(record).map(|()| receiver).map_err(|(error, _)| error)
+        self.producer.send(&self.topic, partition, event.key.as_bytes(), &event.value)
     }
 
     /// What became of an event that was not handed over.
