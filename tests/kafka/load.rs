@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,7 +14,9 @@ use crate::common::{Event, now_ms, query, wait_for};
 /// What was sent, and what was acknowledged.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
-    pub(crate) sent: BTreeSet<String>,
+    /// What the names of its users begin with.
+    name: String,
+    pub(crate) events: BTreeSet<String>,
     pub(crate) acknowledged: BTreeSet<String>,
 }
 
@@ -22,16 +24,24 @@ pub(crate) struct Sent {
 pub(crate) struct Sender {
     to: Arc<Mutex<SocketAddr>>,
     ends: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicUsize>,
     thread: JoinHandle<Sent>,
 }
 
 impl Sender {
     /// Begins to send.
     pub(crate) fn start(to: SocketAddr) -> Self {
+        Self::start_as("", to)
+    }
+
+    /// Begins to send beside others, whose names are different ones.
+    pub(crate) fn start_as(name: &str, to: SocketAddr) -> Self {
         let (to, ends) = (Arc::new(Mutex::new(to)), Arc::new(AtomicBool::new(false)));
         let (address, over) = (Arc::clone(&to), Arc::clone(&ends));
+        let acknowledged = Arc::new(AtomicUsize::new(0));
+        let (count, name) = (Arc::clone(&acknowledged), name.to_owned());
         let thread = std::thread::spawn(move || {
-            let mut sent = Sent::default();
+            let mut sent = Sent { name, ..Sent::default() };
             let mut last = *address.lock().expect("nobody panics with it");
             let mut client = Client::new(last);
             while !over.load(Ordering::Relaxed) {
@@ -40,11 +50,17 @@ impl Sender {
                     (client, last) = (Client::new(now), now);
                 }
                 sent.send(&mut client);
+                count.store(sent.acknowledged.len(), Ordering::Relaxed);
                 std::thread::park_timeout(Duration::from_millis(5));
             }
             sent
         });
-        Self { to, ends, thread }
+        Self { to, ends, acknowledged, thread }
+    }
+
+    /// How many events were acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.acknowledged.load(Ordering::Relaxed)
     }
 
     /// From now on it sends there.
@@ -62,12 +78,18 @@ impl Sender {
 impl Sent {
     /// Sends a page view; what is not answered is not sent again.
     pub(crate) fn send(&mut self, client: &mut Client) {
-        let user = format!("u{}", self.sent.len());
+        let user = format!("{}u{}", self.name, self.events.len());
         let event = Event { load_time: Some(7), ..Event::page_view(&user, now_ms()) };
-        self.sent.insert(event.session.clone());
+        self.events.insert(event.session.clone());
         if client.post("/v1/analytics/track", &event.line()).is_ok_and(|answer| answer.status == 202) {
             self.acknowledged.insert(event.session);
         }
+    }
+
+    /// Takes in what another one sent.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.events.extend(other.events);
+        self.acknowledged.extend(other.acknowledged);
     }
 
     /// Waits until every acknowledged event has a row, and looks at all of them: none is lost, none is there
@@ -87,7 +109,7 @@ impl Sent {
         let found: Vec<(String, u64)> = sessions().collect();
         let distinct: BTreeSet<&String> = found.iter().map(|(session, _)| session).collect();
         assert_eq!(distinct.len(), found.len(), "each session once");
-        let all = found.iter().all(|(session, pages)| self.sent.contains(session) && *pages == 1);
+        let all = found.iter().all(|(session, pages)| self.events.contains(session) && *pages == 1);
         assert!(all, "one page each, of what was sent: {found:?}");
         let counted = found.len() as u64;
         wait_for("the windows to say the same", || {
@@ -98,7 +120,7 @@ impl Sent {
         });
         println!(
             "sent {}, acknowledged {}, in rows {counted}, lost 0, twice 0",
-            self.sent.len(),
+            self.events.len(),
             self.acknowledged.len()
         );
     }

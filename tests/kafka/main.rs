@@ -5,6 +5,7 @@ mod cluster;
 mod common;
 mod load;
 mod operator;
+mod outage;
 mod stack;
 mod topics;
 mod wire;
