@@ -5,6 +5,7 @@
 
 mod raw;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -83,6 +84,7 @@ fn commit(epoch: &EpochResult) -> Commit {
         origin: None,
         snapshot: None,
         gap: None,
+        last_records: BTreeMap::new(),
     };
     Commit { bindings: vec![binding], rows: epoch.rows.iter().map(row).collect() }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tidegate_model::binding::LastRecord;
 use tidegate_model::time::millis;
 use tidegate_model::{Epoch, EventTime, Offset, PartitionId, PartitionState};
 
@@ -95,6 +96,8 @@ pub struct Statement {
     pub records: u64,
     /// Their append times.
     pub appended: Option<Appended>,
+    /// The last of them.
+    pub last: Option<LastRecord>,
 }
 
 /// The frontier of an epoch, as every worker hears it.

@@ -10,7 +10,7 @@ pub trait Intake {
     fn event(&mut self, offset: Offset, append_time: EventTime, event: &Decoded<'_>);
 
     /// A record that does not.
-    fn undecodable(&mut self, offset: Offset);
+    fn undecodable(&mut self, offset: Offset, append_time: EventTime);
 }
 
 /// The reading side of the log, as one worker's source sees it. Its failures are its own business: it

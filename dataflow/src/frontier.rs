@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use tidegate_model::binding::LastRecord;
 use tidegate_model::planted::{Bug, is_planted};
-use tidegate_model::{Epoch, EventTime};
+use tidegate_model::{Epoch, EventTime, PartitionId};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -37,6 +38,7 @@ pub(crate) struct Settled {
     pub(crate) commit: bool,
     pub(crate) snapshot: bool,
     pub(crate) state: TimeState,
+    pub(crate) last_records: BTreeMap<PartitionId, LastRecord>,
     pub(crate) survey: Survey,
 }
 
@@ -158,6 +160,10 @@ impl Clock {
             commit,
             snapshot: tick.snapshot,
             state: self.state.clone(),
+            last_records: statements
+                .iter()
+                .filter_map(|statement| Some((statement.partition, statement.last?)))
+                .collect(),
             survey: decision.survey,
         };
         (decided, settled)

@@ -64,6 +64,7 @@ fn result(
         now: settled.state.now,
         close_to: settled.state.frontier,
         partitions: settled.state.partitions,
+        last_records: settled.last_records,
         ledger: tidegate_model::Ledger::default(),
         rows: Vec::new(),
         provisional: Vec::new(),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tidegate_model::binding::LastRecord;
 use tidegate_model::{Epoch, EventTime, Ledger, MetricRow, Op, PartitionId, PartitionState};
 
 use crate::batch::Position;
@@ -100,6 +101,8 @@ pub struct EpochResult {
     pub close_to: EventTime,
     /// Where the partitions stood.
     pub partitions: BTreeMap<PartitionId, PartitionState>,
+    /// The last record read in it of each partition that gave one.
+    pub last_records: BTreeMap<PartitionId, LastRecord>,
     /// What became of its events.
     pub ledger: Ledger,
     /// Its rows, sorted: the same bytes for any number of workers.

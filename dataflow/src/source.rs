@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tidegate_model::binding::LastRecord;
 use tidegate_model::{Counts, Epoch, EventTime, Ledger, Offset, PartitionId};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
@@ -158,6 +159,8 @@ struct Cursor {
     /// Records read in this epoch, and their append times.
     records: u64,
     appended: Option<Appended>,
+    /// The last record read in this epoch.
+    last: Option<LastRecord>,
 }
 
 struct Source {
@@ -336,6 +339,7 @@ impl Source {
                 look: if is_input { Some(cursor.position) } else { feed.look(*partition) },
                 records: std::mem::take(&mut cursor.records),
                 appended: cursor.appended.take(),
+                last: cursor.last.take(),
             })
             .collect();
         if tick.snapshot {
@@ -399,6 +403,7 @@ impl Source {
                     latest,
                     records: 0,
                     appended: None,
+                    last: None,
                 });
             }
         }

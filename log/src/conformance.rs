@@ -4,6 +4,7 @@
 //! of events, and calls [`run_all`] in a test. The checks panic when something is not as it should be.
 //! They wait for wake-up calls with a deadline, and never for time to pass.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -87,6 +88,7 @@ pub fn binding(epoch: u64, generation: Generation) -> Binding {
         origin: None,
         snapshot: None,
         gap: None,
+        last_records: BTreeMap::new(),
     }
 }
 

@@ -47,6 +47,9 @@ pub struct Binding {
     /// A snapshot that was whole when this was committed, of this epoch or an earlier one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Manifest>,
+    /// The last record read of each partition that gave one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_records: BTreeMap<PartitionId, LastRecord>,
     /// In the first binding of a run that went on without what was gone: where reading jumped. What came
     /// before cannot be replayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,6 +85,17 @@ pub struct PartitionState {
     /// The `now` of the epoch that brought the last record, or of the epoch that first saw the partition.
     #[serde(with = "millis")]
     pub active_at: EventTime,
+}
+
+/// A record that was read. Where the log holds another one at its offset, it is not the log that was read: it was cut off or
+/// replaced, and filled again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRecord {
+    /// Its offset.
+    pub offset: Offset,
+    /// When the log took it in.
+    #[serde(with = "millis")]
+    pub appended: EventTime,
 }
 
 /// When a job began: its first window is the first one that begins after everything that had been read.

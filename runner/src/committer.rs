@@ -11,9 +11,9 @@ use tidegate_dataflow::job;
 use tidegate_dataflow::report::{Dropped, EpochResult, OutRow};
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_log::{Commit, CommitError, EventReader, Journal, ReadError, RowRecord, read_first};
-use tidegate_model::binding::{BINDING_VERSION, Definition, Manifest, Origin};
+use tidegate_model::binding::{BINDING_VERSION, Definition, LastRecord, Manifest, Origin};
 use tidegate_model::planted::{Bug, is_planted};
-use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Op};
+use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Op, PartitionId};
 
 use crate::config::Topics;
 use crate::observer::EpochFacts;
@@ -76,6 +76,7 @@ pub struct Committer<J, R> {
     starts: BTreeMap<String, JobStart>,
     origin: Option<Origin>,
     ledger: Ledger,
+    last_records: BTreeMap<PartitionId, LastRecord>,
     /// What the next binding says of a gap, and the snapshot of nothing that it names.
     accepted: Option<Accepted>,
     /// A snapshot that waits for a binding.
@@ -102,6 +103,7 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
             starts: recovery.starts.clone(),
             origin: recovery.origin,
             ledger: recovery.ledger.clone(),
+            last_records: recovery.last_records.clone(),
             accepted: recovery.accepted.clone(),
             written: None,
             held: None,
@@ -232,6 +234,7 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
         let written = || self.written.take_if(|written| written.epoch <= epoch);
         let snapshot = nothing.or_else(written);
         self.ledger.merge(&result.ledger);
+        self.last_records.extend(result.last_records);
         debug_assert!(self.ledger.adds_up(), "every event is accounted for: {:?}", self.ledger);
         commit.bindings.push(Binding {
             version: BINDING_VERSION,
@@ -245,6 +248,7 @@ impl<J: Journal, R: EventReader> Committer<J, R> {
             starts: self.starts.clone(),
             origin: self.origin.take(),
             snapshot,
+            last_records: self.last_records.clone(),
             gap: gap.flatten(),
         });
     }

@@ -2,10 +2,10 @@
 
 use tidegate_log::journal::JournalError;
 use tidegate_log::{CommitError, ReadError};
-use tidegate_model::{Epoch, Offset, PartitionId};
+use tidegate_model::{Epoch, EventTime, Offset, PartitionId};
 
-use crate::cluster::How;
-use crate::snapshot::Unusable;
+use crate::cluster::{How, MeetingError};
+use crate::snapshot::{StoreError, Unusable};
 
 /// Why a run cannot begin, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,24 @@ pub enum RunError {
         start: Offset,
         /// The end.
         end: Offset,
+    },
+    /// The log holds another record where the last one was read.
+    #[error(
+        "epoch {epoch} read partition {partition} up to offset {offset}, to a record that was appended at {read}, but the one \
+         there {found}: the log was cut off or replaced, and filled again; restore it, or go on without what is \
+         gone and with the next whole windows: tidegate up --accept-gap"
+    )]
+    EventsReplaced {
+        /// The epoch of the last binding.
+        epoch: Epoch,
+        /// The partition.
+        partition: PartitionId,
+        /// The offset of the last record that was read of it.
+        offset: Offset,
+        /// When that one was appended.
+        read: EventTime,
+        /// When the one was appended that is there now.
+        found: Found,
     },
     /// No snapshot can be used, and what came before them is gone.
     #[error("no snapshot can be started from, and what they stood for is gone: {reasons}; {remedy}")]
@@ -131,6 +149,12 @@ pub enum RunError {
         /// What was looked for, and what was found.
         reason: String,
     },
+    /// The store of snapshots, which the processes share, cannot be used.
+    #[error("the processes cannot share snapshots")]
+    SnapshotStore(#[from] StoreError),
+    /// The other processes do not come to the start.
+    #[error(transparent)]
+    Meeting(#[from] MeetingError),
     /// A snapshot that process 0 has read cannot be read here.
     #[error("the snapshot of epoch {epoch}, which process 0 starts from, cannot be read here")]
     SnapshotUnreadable {
@@ -154,7 +178,7 @@ impl RunError {
     /// In which way it ends the processes of a dataflow.
     pub(crate) fn how(&self) -> How {
         match self {
-            Self::EndedBy { how, .. } => *how,
+            Self::EndedBy { how, .. } | Self::Meeting(MeetingError::Ended { how, .. }) => *how,
             Self::Commit { error: CommitError::Fenced { .. }, .. } => How::Fenced,
             Self::SnapshotsNotShared { .. } => How::Refused,
             _ => How::Failed,
@@ -166,8 +190,27 @@ impl RunError {
         matches!(
             self,
             Self::EventsMissing { .. }
+                | Self::EventsReplaced { .. }
                 | Self::SnapshotsUnusable { remedy: Remedy::Restore | Remedy::RestoreJournal, .. }
         )
+    }
+}
+
+/// A record that is not the one that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It was appended then.
+    Appended(EventTime),
+    /// There is none, although there are later ones.
+    Nothing,
+}
+
+impl std::fmt::Display for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Appended(at) => write!(f, "now was appended at {at}"),
+            Self::Nothing => f.write_str("is gone, while later ones are there"),
+        }
     }
 }
 

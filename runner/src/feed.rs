@@ -84,7 +84,7 @@ impl<R: EventReader + 'static, F: Fn(RunError) + 'static> Feed for LogFeed<R, F>
                     };
                     intake.event(record.offset, record.append_time, &row);
                 }
-                Err(_) => intake.undecodable(record.offset),
+                Err(_) => intake.undecodable(record.offset, record.append_time),
             }
         });
         match read {

@@ -5,6 +5,7 @@ mod definitions;
 mod epochs;
 mod gap;
 mod journaled;
+mod replaced;
 mod snapshots;
 mod tried;
 
@@ -20,7 +21,7 @@ use tidegate_dataflow::job;
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_dataflow::snapshot::Restored;
 use tidegate_log::{EventReader, Journal, Recovered};
-use tidegate_model::binding::{Definition, Manifest, Origin};
+use tidegate_model::binding::{Definition, LastRecord, Manifest, Origin};
 use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Offset, PartitionId};
 
@@ -28,6 +29,7 @@ pub use self::epochs::{ReplayEpoch, ReplayEpochs};
 pub use self::gap::Accepted;
 
 use self::journaled::AllBindings;
+use self::replaced::Replaced;
 use self::snapshots::Chosen;
 use self::tried::Tried;
 use crate::clock::{Clock, Entropy};
@@ -55,6 +57,8 @@ pub struct Recovery {
     pub time: TimeState,
     /// Totals after the last binding.
     pub ledger: Ledger,
+    /// The last record read of each partition that gave one.
+    pub last_records: BTreeMap<PartitionId, LastRecord>,
     /// The number of events to replay.
     pub replay_events: u64,
     /// The snapshot to start from.
@@ -158,7 +162,8 @@ pub fn recover(
     // What can be told by the last binding is told before all of them are read.
     let mut starts = definitions::starts(&last, &definitions, settings, accept)?;
     let available = available(&last, log)?;
-    let (mut journaled, chosen) = choose(journal, &last, &available, store)?;
+    let others = replaced::find(&last, &available, log)?;
+    let (mut journaled, chosen) = choose(journal, &last, &available, &others, store)?;
     let origin = journaled.origin;
     let objects = journaled.manifests.iter().flat_map(|manifest| &manifest.objects);
     let named = objects.map(|object| object.name.clone()).collect();
@@ -168,7 +173,7 @@ pub fn recover(
         Ok(chosen) => chosen,
         Err(error) if accept.gap && error.is_gap() => {
             tracing::warn!("going on without what is gone: {error}");
-            let going_on = Accepted::after(&last, origin, &available);
+            let going_on = Accepted::after(&last, origin, &available, &others);
             let appended_by = going_on.appended_by(log, clock.now().max(last.now))?;
             let gone = definitions::latest(appended_by, &last.definitions, settings);
             let after = definitions::everything_read(&last, settings).max(gone);
@@ -188,6 +193,10 @@ pub fn recover(
             journaled.replay.pop_front();
         }
     }
+    let last_records = match &accepted {
+        Some(accepted) => accepted.still_last(&last),
+        None => last.last_records.clone(),
+    };
     let sum = |ends: BTreeMap<PartitionId, Offset>| ends.values().map(|end| end.0).sum::<u64>();
     let replayed = journaled.replay.last().map(|bound| sum(bound.ends()));
     Ok(Recovery {
@@ -204,6 +213,7 @@ pub fn recover(
             Journaled { close_to: last.close_to, partitions: last.partitions },
         ),
         ledger,
+        last_records,
         snapshot,
         manifests,
         named,
@@ -216,10 +226,11 @@ fn choose(
     journal: &mut dyn Journal,
     last: &Binding,
     available: &BTreeMap<PartitionId, Range<Offset>>,
+    replaced: &Replaced,
     store: Option<&dyn SnapshotStore>,
 ) -> Result<(AllBindings, Result<Chosen, RunError>), RunError> {
     let mut journaled = journaled::recent(journal, last.epoch)?;
-    if let Err(gone) = whole(last, available) {
+    if let Err(gone) = whole(last, available).and_then(|()| replaced.check(last)) {
         // No older binding can change that.
         return Ok((journaled, Err(gone)));
     }
@@ -286,6 +297,7 @@ fn begin(
         next,
         time: TimeState::default(),
         ledger,
+        last_records: BTreeMap::new(),
         replay_events: 0,
         snapshot: accepted.as_ref().map(Accepted::snapshot),
         manifests: Vec::new(),

@@ -56,6 +56,7 @@ impl Process {
             origin: None,
             snapshot: None,
             gap: None,
+            last_records: BTreeMap::new(),
         };
         self.journal.commit(&Commit { bindings: vec![binding], rows }).expect("the commit succeeds");
     }

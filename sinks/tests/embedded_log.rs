@@ -52,6 +52,7 @@ impl Process {
             origin: None,
             snapshot: None,
             gap: None,
+            last_records: BTreeMap::new(),
         };
         let record = |topic: &str, op, value: Vec<u8>, headers| RowRecord {
             topic: topic.into(),

@@ -299,6 +299,7 @@ fn waiting(facts: &Facts, must_reach: EventTime) -> Waiting {
         look: Some(*end),
         records: 0,
         appended: None,
+        last: None,
     };
     let looks: Vec<Statement> = facts.ends.iter().map(statement).collect();
     // The clock goes on while nothing is journaled.

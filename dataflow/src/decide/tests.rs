@@ -31,6 +31,7 @@ fn at_end(id: u32, position: u64, largest: EventTime) -> Statement {
         look: Some(position),
         records: 0,
         appended: None,
+        last: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the records of one read go: into the router, or aside with the dropped ones; and what the cursor
 //! of their partition learns from them. Nothing here depends on the order of the records.
 
+use tidegate_model::binding::LastRecord;
 use tidegate_model::{EventTime, Offset, PartitionId};
 
 use super::Cursor;
@@ -21,6 +22,13 @@ pub(super) struct Receiver<'a> {
 }
 
 impl Receiver<'_> {
+    fn passed(&mut self, offset: Offset, appended: EventTime) {
+        self.cursor.records += 1;
+        if self.cursor.last.is_none_or(|last| last.offset < offset) {
+            self.cursor.last = Some(LastRecord { offset, appended });
+        }
+    }
+
     fn drop(&mut self, offset: Offset, reason: DropReason) {
         let at = Position { partition: self.partition, offset };
         self.dropped.push(Dropped { at, job: EVERY_JOB.to_owned(), reason });
@@ -29,7 +37,7 @@ impl Receiver<'_> {
 
 impl Intake for Receiver<'_> {
     fn event(&mut self, offset: Offset, append_time: EventTime, event: &Decoded<'_>) {
-        self.cursor.records += 1;
+        self.passed(offset, append_time);
         let appended = Appended { oldest: append_time, newest: append_time };
         self.cursor.appended = Some(self.cursor.appended.map_or(appended, |others| others.and(appended)));
         let event = match self.event_time {
@@ -47,8 +55,8 @@ impl Intake for Receiver<'_> {
         self.router.push(&event, Position { partition: self.partition, offset });
     }
 
-    fn undecodable(&mut self, offset: Offset) {
-        self.cursor.records += 1;
+    fn undecodable(&mut self, offset: Offset, append_time: EventTime) {
+        self.passed(offset, append_time);
         self.drop(offset, DropReason::Rejected);
     }
 }

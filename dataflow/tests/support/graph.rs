@@ -66,7 +66,7 @@ impl Feed for MemFeed {
         }
         for record in order {
             if record.undecodable {
-                intake.undecodable(record.offset);
+                intake.undecodable(record.offset, record.append_time);
                 continue;
             }
             let decoded = Decoded {
@@ -359,6 +359,7 @@ impl System for HandDriven {
                 origin: None,
                 snapshot: None,
                 gap: None,
+                last_records: BTreeMap::new(),
             });
         }
         EpochOutcome {

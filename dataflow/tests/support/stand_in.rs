@@ -219,6 +219,7 @@ impl StandIn {
             origin: None,
             snapshot: None,
             gap: None,
+            last_records: BTreeMap::new(),
         });
         self.bound = next;
         output

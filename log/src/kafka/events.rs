@@ -16,8 +16,9 @@ use super::options::Options;
 use super::stream::{Client, Nothing, Stream};
 use crate::event::{EventReader, ReadError, RecordRef, Wake};
 
-/// How long a reader believes that a topic has the partitions that it had.
-const PARTITIONS_AGE_MAX: Duration = Duration::from_secs(5);
+/// How long a reader believes that a topic has the partitions that it had: less than those who send do, so that nothing lies in
+/// a new one for long before it is read.
+const PARTITIONS_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a look may take. A worker waits for it, so it is short; Kafka that takes longer counts as away.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);

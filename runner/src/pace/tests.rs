@@ -33,6 +33,7 @@ fn recovery(replay: Vec<ReplayEpoch>, next: u64) -> Recovery {
         replay: replay.into_iter().collect(),
         next: Epoch(next),
         time,
+        last_records: BTreeMap::new(),
         ledger: Ledger::default(),
         replay_events: 0,
         snapshot: None,

@@ -5,7 +5,7 @@
 //! says so: with the gap, and with a snapshot of nothing, from which later starts go on. The rows that were
 //! committed stay. What was open is given up, so that no row says less than it seems to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,12 @@ use tidegate_dataflow::job;
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_dataflow::snapshot::Restored;
 use tidegate_log::{EventReader, read_first};
-use tidegate_model::binding::{Gap, Manifest, Origin};
+use tidegate_model::binding::{Gap, LastRecord, Manifest, Origin};
 use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::{Binding, Counts, Epoch, EventTime, Ledger, Offset, PartitionId, PartitionState};
 
 use super::FromSnapshot;
+use super::replaced::Replaced;
 use crate::error::RunError;
 
 /// What a run begins with that goes on without what is gone; its first binding says so.
@@ -28,6 +29,8 @@ use crate::error::RunError;
 pub struct Accepted {
     /// Where reading jumps.
     pub jumps: BTreeMap<PartitionId, Gap>,
+    /// Partitions that hold other events than those that were read.
+    pub replaced: BTreeSet<PartitionId>,
     /// Whether something is gone; otherwise a new deployment begins where it was told to.
     pub is_gap: bool,
     /// The snapshot of nothing.
@@ -35,11 +38,12 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    /// After `last`; the log holds `available` of its partitions.
+    /// After `last`; the log holds `available` of its partitions, of some of them other events than those that were read.
     pub(super) fn after(
         last: &Binding,
         origin: Origin,
         available: &BTreeMap<PartitionId, Range<Offset>>,
+        replaced: &Replaced,
     ) -> Self {
         let mut partitions = last.partitions.clone();
         let mut gap = BTreeMap::new();
@@ -51,8 +55,9 @@ impl Accepted {
             let unread = PartitionState { end: Offset::ZERO, largest: EventTime::MIN, active_at: last.now };
             let state = partitions.entry(*partition).or_insert(unread);
             let bound = state.end;
-            // Of a log that was cut off, what is left was read before.
-            state.end = bound.clamp(bounds.start, bounds.end);
+            // Of a log that was cut off, what is left was read before. What took the place of others was not.
+            let is_replaced = replaced.partitions.contains_key(partition);
+            state.end = if is_replaced { bounds.start } else { bound.clamp(bounds.start, bounds.end) };
             if state.end != bound {
                 gap.insert(*partition, Gap { bound, resumed: state.end });
             }
@@ -60,6 +65,7 @@ impl Accepted {
         let Binding { epoch, now, close_to, .. } = *last;
         Self {
             jumps: gap,
+            replaced: replaced.partitions.keys().copied().collect(),
             is_gap: true,
             manifest: Manifest { epoch, now, close_to, partitions, origin, objects: Vec::new() },
         }
@@ -85,7 +91,8 @@ impl Accepted {
             origin,
             objects: Vec::new(),
         };
-        Self { jumps: begins.iter().map(gap).collect(), is_gap, manifest }
+        let jumps = begins.iter().map(gap).collect();
+        Self { jumps, replaced: BTreeSet::new(), is_gap, manifest }
     }
 
     /// What the workers start from.
@@ -118,10 +125,16 @@ impl Accepted {
             let end = log.bounds(*partition)?.end;
             read_first(log, *partition, gap.resumed, end, &mut |record| next = Some(record.append_time))?;
             // Of a log that was cut off, nobody knows what else it held, nor what was appended since.
-            let is_cut_off = gap.resumed < gap.bound;
+            let is_cut_off = gap.resumed < gap.bound || self.replaced.contains(partition);
             latest = latest.max(next.filter(|_| !is_cut_off).unwrap_or(now));
         }
         Ok(latest)
+    }
+
+    /// The last records that are still those of `last`: of partitions where reading does not jump.
+    pub(super) fn still_last(&self, last: &Binding) -> BTreeMap<PartitionId, LastRecord> {
+        let records = last.last_records.iter().filter(|(partition, _)| !self.jumps.contains_key(partition));
+        records.map(|(partition, record)| (*partition, *record)).collect()
     }
 
     /// What the first binding says of what is gone.

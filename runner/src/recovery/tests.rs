@@ -12,7 +12,7 @@ use tidegate_model::{EventTime, JobStart, PartitionId, PartitionState};
 mod gap;
 
 use super::*;
-use crate::error::Remedy;
+use crate::error::{Found, Remedy};
 use crate::snapshot::StoreError;
 
 struct Noon;
@@ -84,6 +84,7 @@ fn binding(epoch: u64, end: u64, close_to: i64) -> Binding {
         origin: None,
         snapshot: None,
         gap: None,
+        last_records: BTreeMap::new(),
     }
 }
 
@@ -122,6 +123,37 @@ fn start(bindings: Vec<Binding>, settings: &JobSettings, log: Range<u64>) -> Res
     let mut journal = Bound(bindings);
     let mut log = Bounds(Offset(log.start)..Offset(log.end));
     recover(&mut journal, settings, Accept::default(), &mut log, None, &Noon, &mut Sevens)
+}
+
+/// `journal()`, of which the last record read has offset 8 and this append time.
+fn read_to(appended: EventTime) -> Vec<Binding> {
+    let mut bindings = journal();
+    let read = LastRecord { offset: Offset(8), appended };
+    bindings.last_mut().expect("two").last_records = BTreeMap::from([(PartitionId(0), read)]);
+    bindings
+}
+
+#[test]
+fn a_log_that_was_replaced_and_filled_again_is_refused_and_read_anew_when_that_is_accepted() {
+    let settings = JobSettings::default();
+    let recovery = start(read_to(append_time(8)), &settings, 0..20).expect("it is the log that was read");
+    assert_eq!(recovery.last_records[&PartitionId(0)].appended, append_time(8));
+    // The offsets of the other one are those of the first.
+    let error = start(read_to(append_time(7)), &settings, 0..20).expect_err("another log");
+    let RunError::EventsReplaced { offset: Offset(8), read, found, .. } = error else {
+        panic!("refused for another reason: {error}")
+    };
+    assert_eq!((read, found), (append_time(7), Found::Appended(append_time(8))));
+    // What is gone cannot be compared.
+    let accept = Accept { gap: true, ..Accept::default() };
+    let (mut journal, mut log) = (Bound(read_to(append_time(7))), Bounds(Offset(0)..Offset(20)));
+    let recovery = recover(&mut journal, &settings, accept, &mut log, None, &Noon, &mut Sevens);
+    let recovery = recovery.expect("it was accepted");
+    let start = recovery.snapshot.expect("of nothing").ends();
+    assert_eq!(start[&PartitionId(0)], Offset(0), "nothing of it was read");
+    assert_eq!(recovery.last_records, BTreeMap::new());
+    // Nobody knows what the other one held.
+    assert!(recovery.starts.values().all(|start| start.after >= Noon.now()), "{:?}", recovery.starts);
 }
 
 /// What a new deployment starts from.

@@ -78,6 +78,7 @@ fn behind_the_gap() -> Binding {
         starts: BTreeMap::new(),
         origin: None,
         snapshot: Some(nothing),
+        last_records: BTreeMap::new(),
         gap: Some([(P, Gap { bound: Offset(3), resumed: Offset(1) })].into()),
     }
 }

@@ -46,6 +46,7 @@ pub(in super::super) fn journal(
             origin: None,
             snapshot: None,
             gap: None,
+            last_records: BTreeMap::new(),
         };
         let record = |row: OutRow| RowRecord {
             topic: row.table.into(),

@@ -55,6 +55,7 @@ fn binding(epoch: u64, end: u64) -> Binding {
         origin: None,
         snapshot: None,
         gap: None,
+        last_records: BTreeMap::new(),
     }
 }
 
