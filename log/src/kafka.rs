@@ -16,6 +16,11 @@ mod topics;
 
 use std::sync::Arc;
 
+use tidegate_model::Binding;
+
+use self::bindings::EpochsTopic;
+use crate::journal::JournalError;
+
 pub use self::appender::KafkaAppender;
 pub use self::events::KafkaEventReader;
 pub use self::journal::KafkaJournal;
@@ -31,6 +36,27 @@ pub struct KafkaLog {
     options: Arc<Options>,
 }
 
+/// The newest binding of a deployment, for whoever looks on: nothing is created, taken over or changed.
+///
+/// # Errors
+/// When a setting is not understood, Kafka cannot be reached, or there is no such deployment.
+pub fn newest_binding(options: &Options) -> Result<Option<Binding>, LookError> {
+    let epochs = EpochsTopic::new(options).map_err(|error| OpenError::client(&error))?;
+    Ok(epochs.newest()?.binding)
+}
+
+/// Why a deployment cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookError {
+    /// There is no way to Kafka.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Its bindings cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
 impl KafkaLog {
     /// Connects to Kafka, creates what is missing of the topics, and looks at the others.
     ///
@@ -39,6 +65,21 @@ impl KafkaLog {
     pub fn open(options: Options) -> Result<Self, OpenError> {
         topics::see_to(&options)?;
         Ok(Self { options: Arc::new(options) })
+    }
+
+    /// What tells the events of this log from those of others: the id that Kafka's brokers have in common, the topic, and the
+    /// deployment that reads it.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn identity(&self) -> Result<String, OpenError> {
+        let options = &self.options;
+        let consumer = client::consumer(options).map_err(|error| OpenError::client(&error))?;
+        let cluster =
+            rdkafka::consumer::Consumer::client(&consumer).fetch_cluster_id(options.request_timeout);
+        let cluster =
+            cluster.ok_or_else(|| OpenError::unreachable(options, &"it does not say its cluster's id"))?;
+        Ok(format!("deployment {}, topic {} of Kafka {cluster}", options.deployment, options.topics.events))
     }
 
     /// Appends events; cloned, it stays one producer.

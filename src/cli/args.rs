@@ -299,6 +299,10 @@ pub struct LedgerArgs {
     #[command(flatten)]
     data_dir: DataDir,
 
+    /// The log whose ledger it is, where it is not the one in the data directory: kafka://host:port
+    #[arg(long, value_name = "URL")]
+    log: Option<String>,
+
     /// How the ledger is printed
     #[arg(long, value_enum, default_value_t)]
     pub format: LedgerFormat,
@@ -388,7 +392,10 @@ impl Cli {
             Command::Topics(command) => command.args().add_to(&mut flags),
             Command::Import(args) => args.add_to(&mut flags),
             Command::Query(args) => args.data_dir.add_to(&mut flags),
-            Command::Ledger(args) => args.data_dir.add_to(&mut flags),
+            Command::Ledger(args) => {
+                flags.add("--log", "log.url", args.log.as_ref());
+                args.data_dir.add_to(&mut flags);
+            }
             Command::Explain(args) => args.data_dir.add_to(&mut flags),
             Command::Replay(args) => {
                 args.data_dir.add_to(&mut flags);

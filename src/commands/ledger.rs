@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use tidegate_log::embedded::{EmbeddedJournal, JournalView};
-use tidegate_model::Ledger;
+use tidegate_model::{Binding, Ledger};
 
-use crate::assembly::journal_error;
+use crate::assembly::{is_on_kafka, journal_error};
 use crate::cli::args::{LedgerArgs, LedgerFormat};
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
@@ -27,9 +27,30 @@ pub(crate) fn run(args: &LedgerArgs, config: &Config, out: &mut dyn Write) -> Re
 
 /// The totals of the newest binding.
 fn read(config: &Config) -> Result<Ledger, CommandError> {
-    let binding = open_journal(config)?.last_binding();
-    let binding = binding.map_err(journal_error)?;
+    let binding = if is_on_kafka(config) {
+        on_kafka(config)?
+    } else {
+        open_journal(config)?.last_binding().map_err(journal_error)?
+    };
     Ok(binding.map(|binding| binding.ledger).unwrap_or_default())
+}
+
+#[cfg(feature = "kafka")]
+fn on_kafka(config: &Config) -> Result<Option<Binding>, CommandError> {
+    use tidegate_log::kafka::{LookError, newest_binding};
+
+    use crate::assembly::{kafka_error, kafka_options};
+
+    newest_binding(&kafka_options(config)).map_err(|error| match error {
+        LookError::Open(error) => kafka_error(error),
+        LookError::Journal(error) => journal_error(error),
+        other => CommandError::new(Exit::Failure, other),
+    })
+}
+
+#[cfg(not(feature = "kafka"))]
+fn on_kafka(_: &Config) -> Result<Option<Binding>, CommandError> {
+    Err(crate::assembly::without_kafka())
 }
 
 /// Opens the journal of the data directory for looking at it.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 use crate::common::service::{SHORT, Service};
-use crate::common::tidegate;
+use crate::common::{run, tidegate};
 
 /// A deployment, and the folder of its processes.
 pub(crate) struct Stack {
@@ -65,6 +65,16 @@ impl Stack {
             command.args(["--set", setting]);
         }
         command
+    }
+
+    /// What became of every event, for whoever asks Kafka.
+    pub(crate) fn ledger(&self) -> serde_json::Value {
+        let (log, deployment) = (format!("kafka://{}", self.bootstrap), format!("deployment={}", self.name));
+        let mut command = tidegate(self.dir());
+        command.args(["ledger", "--log", &log, "--set", &deployment, "--format", "json"]);
+        let ran = run(&mut command);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        serde_json::from_str(&ran.out).expect("an object")
     }
 
     /// Starts a role.

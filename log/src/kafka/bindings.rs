@@ -188,6 +188,10 @@ impl EpochsTopic {
     fn failed(&self, error: &ReadError) -> JournalError {
         let reason = match error {
             ReadError::Storage { reason, .. } => reason.clone(),
+            ReadError::UnknownPartition(_) => {
+                "there is no such topic: has the deployment (setting deployment) never run on these brokers?"
+                    .to_owned()
+            }
             other => other.to_string(),
         };
         JournalError::Storage { what: format!("topic {}", self.topic), reason }
