@@ -1,9 +1,11 @@
-//! The log on Kafka: appending events, reading them, and the whole way from events to rows, beside the least that
+//! The log on Kafka: appending events, reading them, the whole way from events to rows, and how long one event takes for it, beside the least that
 //! a client of Kafka has to do.
 //!
 //! A broker that `TIDEGATE_TEST_KAFKA` names is used, in topics of its own; otherwise one is started.
 
 mod append;
+mod commit;
+mod latency;
 mod pipeline;
 mod read;
 
@@ -35,6 +37,8 @@ pub fn run(scale: Scale) -> anyhow::Result<Vec<Table>> {
         append::run(&bootstrap, &events, scale)?,
         read::run(&read, &log, &events, scale)?,
         pipeline::run(&read, &events, scale)?,
+        commit::run(&bootstrap, scale)?,
+        latency::run(&bootstrap, scale)?,
     ])
 }
 

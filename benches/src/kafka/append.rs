@@ -22,7 +22,11 @@ pub(super) fn run(bootstrap: &str, events: &Events, scale: Scale) -> anyhow::Res
     let log = deployment.open()?;
     let appender = log.appender()?;
     Group::new("Appending to Kafka", By::Wall, "events", events.count(), events.bytes())
-        .ceiling("a bare producer, acks=all, lz4", || bare(&deployment, events))
+        .ceiling("a bare producer, acks=all, lz4", || {
+            let lines: Vec<&[u8]> = events.lines.lines().collect();
+            let keys = events.users.iter().map(String::as_str);
+            bare(bootstrap, &deployment.events, keys.zip(lines))
+        })
         .case("an appender, 8 times 1,000 under way", || append(&appender, events))
         .measure(scale)
 }
@@ -65,9 +69,14 @@ fn append(appender: &KafkaAppender, events: &Events) -> anyhow::Result<Done> {
     Ok(Done { took, note: per_million(took.cpu, events.count()) })
 }
 
-fn bare(deployment: &Deployment, events: &Events) -> anyhow::Result<Done> {
+/// The least that has to be done: all of them into one topic, keyed.
+pub(super) fn bare<'a>(
+    bootstrap: &str,
+    topic: &str,
+    records: impl ExactSizeIterator<Item = (&'a str, &'a [u8])>,
+) -> anyhow::Result<Done> {
     let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
-        .set("bootstrap.servers", &deployment.bootstrap)
+        .set("bootstrap.servers", bootstrap)
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("compression.type", "lz4")
@@ -75,9 +84,10 @@ fn bare(deployment: &Deployment, events: &Events) -> anyhow::Result<Done> {
         .set("batch.size", "1000000")
         .set("queue.buffering.max.messages", "0")
         .create()?;
+    let count = records.len();
     let (sent, took) = timed(|| -> anyhow::Result<()> {
-        for (line, user) in events.lines.lines().zip(&events.users) {
-            let mut record = BaseRecord::to(&deployment.events).key(user).payload(line);
+        for (key, value) in records {
+            let mut record = BaseRecord::to(topic).key(key).payload(value);
             while let Err((error, back)) = producer.send(record) {
                 anyhow::ensure!(error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull), "{error}");
                 std::thread::yield_now();
@@ -88,7 +98,7 @@ fn bare(deployment: &Deployment, events: &Events) -> anyhow::Result<Done> {
         Ok(())
     });
     sent?;
-    Ok(Done { took, note: per_million(took.cpu, events.count()) })
+    Ok(Done { took, note: per_million(took.cpu, count) })
 }
 
 /// Processor time, for a million of them.

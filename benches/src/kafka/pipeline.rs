@@ -5,12 +5,12 @@ use std::thread::park_timeout;
 use std::time::Duration;
 
 use anyhow::ensure;
-use tidegate_dataflow::settings::JobSettings;
+use tidegate_dataflow::settings::{JobSettings, TimeSettings};
 use tidegate_model::Schema;
 use tidegate_runner::clock::SystemClock;
 use tidegate_runner::observer::CommitFacts;
 use tidegate_runner::{
-    Accept, BeginsAt, Entropy, Observer, Parts, RunnerConfig, Script, Topics, recover, start,
+    Accept, BeginsAt, Entropy, Observer, Parts, RunnerConfig, Running, Script, Topics, recover, start,
 };
 
 use super::append::per_million;
@@ -41,6 +41,7 @@ pub(super) fn run(deployment: &Deployment, events: &Events, scale: Scale) -> any
     let log = deployment.open()?;
     Group::new("From events in Kafka to rows in Kafka", By::Wall, "events", events.count(), events.bytes())
         .ceiling("a bare consumer, message by message", || read::bare(deployment, &log, events))
+        .ceiling("a consumer of batches: the reader alone", || read::ours(&log, events))
         .case("the dataflow, 1 worker", || computed(deployment, events, 1))
         .case("the dataflow, 2 workers", || computed(deployment, events, 2))
         .measure(scale)
@@ -49,29 +50,8 @@ pub(super) fn run(deployment: &Deployment, events: &Events, scale: Scale) -> any
 /// A new deployment that reads everything, and commits it.
 fn computed(events_of: &Deployment, events: &Events, workers: usize) -> anyhow::Result<Done> {
     let own = events_of.beside();
-    let log = own.open()?;
-    let (mut journal, mut reader, jobs) = (log.journal()?, log.reader()?, JobSettings::default());
-    let accept = Accept { begins_at: BeginsAt::Oldest, ..Accept::default() };
-    let recovery = recover(&mut journal, &jobs, accept, &mut reader, None, &SystemClock, &mut Fixed)?;
-    let rows = Schema::ALL.map(|schema| (schema.table.to_owned(), Arc::from(own.topic(schema.table))));
-    let topics = Topics {
-        rows: rows.into(),
-        live: own.topic("live_metrics").into(),
-        dropped: own.topic("dropped_events").into(),
-    };
-    let config = RunnerConfig { workers, jobs, topics, ..RunnerConfig::default() };
-    let open_reader = || log.reader().expect("it was opened before");
     let (ran, took) = timed(|| -> anyhow::Result<_> {
-        let running = start(Parts {
-            config,
-            recovery,
-            journal,
-            open_reader,
-            script: Script::Live,
-            clock: Arc::new(SystemClock),
-            snapshots: None,
-            observer: Box::new(Nobody),
-        })?;
+        let running = started(&own, JobSettings::default(), TimeSettings::default(), workers)?;
         let accepted = || {
             let ledger = running.status().progress().ledger;
             ledger.jobs.get("EventAggregator").map_or(0, |counts| counts.accepted)
@@ -87,4 +67,34 @@ fn computed(events_of: &Deployment, events: &Events, workers: usize) -> anyhow::
     running.handle().abort();
     running.join()?;
     Ok(Done { took, note: per_million(took.cpu, events.count()) })
+}
+
+/// A new deployment at work.
+pub(super) fn started(
+    own: &Deployment,
+    jobs: JobSettings,
+    time: TimeSettings,
+    workers: usize,
+) -> anyhow::Result<Running> {
+    let log = own.open()?;
+    let (mut journal, mut reader) = (log.journal()?, log.reader()?);
+    let accept = Accept { begins_at: BeginsAt::Oldest, ..Accept::default() };
+    let recovery = recover(&mut journal, &jobs, accept, &mut reader, None, &SystemClock, &mut Fixed)?;
+    let rows = Schema::ALL.map(|schema| (schema.table.to_owned(), Arc::from(own.topic(schema.table))));
+    let topics = Topics {
+        rows: rows.into(),
+        live: own.topic("live_metrics").into(),
+        dropped: own.topic("dropped_events").into(),
+    };
+    let config = RunnerConfig { workers, jobs, time, topics, ..RunnerConfig::default() };
+    Ok(start(Parts {
+        config,
+        recovery,
+        journal,
+        open_reader: || log.reader().expect("it was opened before"),
+        script: Script::Live,
+        clock: Arc::new(SystemClock),
+        snapshots: None,
+        observer: Box::new(Nobody),
+    })?)
 }

@@ -28,7 +28,7 @@ pub(super) fn run(
         .measure(scale)
 }
 
-fn ours(log: &KafkaLog, events: &Events) -> anyhow::Result<Done> {
+pub(super) fn ours(log: &KafkaLog, events: &Events) -> anyhow::Result<Done> {
     let mut reader = log.reader()?;
     let (mut count, mut bytes) = (0, 0);
     let (read, took) = timed(|| -> anyhow::Result<()> {
