@@ -103,7 +103,7 @@ impl Pipeline {
             }
             Dataflow::Other(other) => {
                 let Other { cluster, plan, jobs, snapshots } = *other;
-                let (config, snapshots) = (runner_config(config, jobs, time), Some(snapshots as _));
+                let config = runner_config(config, jobs, time);
                 start_other(OtherParts { config, plan, open_reader, clock, snapshots }, cluster)
             }
         };
@@ -314,6 +314,7 @@ pub(crate) fn run_error(error: RunError) -> CommandError {
     let exit = match &error {
         RunError::DefinitionChanged { .. }
         | RunError::EventsMissing { .. }
+        | RunError::EventsReplaced { .. }
         | RunError::JournalMissing { .. }
         | RunError::SnapshotsNotShared { .. }
         | RunError::SnapshotsUnusable {
@@ -323,6 +324,7 @@ pub(crate) fn run_error(error: RunError) -> CommandError {
         | RunError::Journal(JournalError::NewerFormat { .. }) => Exit::Refused,
         RunError::Commit { error: tidegate_log::CommitError::Fenced { .. }, .. } => Exit::Fenced,
         RunError::EndedBy { how, .. } => dataflow::of(*how),
+        RunError::Meeting(error) => dataflow::of_meeting(error),
         _ => Exit::Failure,
     };
     CommandError::new(exit, error)

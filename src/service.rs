@@ -97,8 +97,10 @@ impl Service {
         let ending = Ending::watched(deadline, stop.clone(), runtime.handle().clone())?;
 
         let log = open(config)?;
-        let engine = if roles.has(Role::Dataflow) {
-            Dataflow::begin(&log, config, accept, !roles.has(Role::Ingest), &|| stop.is_cancelled())?
+        let told = stop.clone();
+        let told_to_end = Arc::new(move || told.is_cancelled());
+        let dataflow = if roles.has(Role::Dataflow) {
+            Dataflow::begin(&log, config, accept, !roles.has(Role::Ingest), told_to_end)?
         } else {
             Dataflow::None
         };
@@ -132,7 +134,7 @@ impl Service {
             }),
         };
         let time = config.time_settings();
-        let pipeline = Pipeline::start(&log, config, time, engine, Script::Live, watchers)?;
+        let pipeline = Pipeline::start(&log, config, time, dataflow, Script::Live, watchers)?;
         let servers =
             Servers::start(&runtime, config, listeners, registries, &log, &pipeline, cache.clone())?;
         Ok(Self {

@@ -12,6 +12,8 @@ mod meeting;
 mod mesh;
 mod message;
 
+use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
@@ -37,8 +39,10 @@ pub struct ClusterConfig {
     pub hosts: Vec<String>,
     /// Worker threads of each process.
     pub workers: usize,
-    /// The version of the program.
+    /// The version of the program, such that others differ.
     pub version: String,
+    /// Which events are read: the same for all of them.
+    pub log: String,
     /// What decides rows.
     pub jobs: JobSettings,
     /// What this meeting is told from others by; nobody else may come to the same.
@@ -54,46 +58,82 @@ impl ClusterConfig {
     }
 }
 
+/// Whether a process is told to end while it waits for others.
+pub type ToldToEnd = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// A process that has found the others. When it is dropped, they notice.
 pub struct Cluster {
     config: ClusterConfig,
+    told_to_end: ToldToEnd,
     links: Arc<Links>,
     events: Events,
     mesh: Mesh,
 }
 
 impl Cluster {
-    /// Waits for the other processes. `is_told_to_end` is asked now and then.
+    /// Waits for the other processes. `told_to_end` is asked now and then.
     ///
     /// # Errors
     /// When the port cannot be had, process 0 does not want this one, or it is told to end.
-    pub fn meet(config: ClusterConfig, is_told_to_end: &dyn Fn() -> bool) -> Result<Self, MeetingError> {
-        let met = meeting::meet(&config, is_told_to_end)?;
+    pub fn meet(config: ClusterConfig, told_to_end: ToldToEnd) -> Result<Self, MeetingError> {
+        let met = meeting::meet(&config, &*told_to_end)?;
         let (links, events) = Links::start(&config, met.links)?;
         let mesh = Mesh::new(config.process, config.workers, met.data);
-        Ok(Self { config, links, events, mesh })
+        let cluster = Self { config, told_to_end, links, events, mesh };
+        if cluster.config.process == 0 {
+            // Nothing is taken over before all of them are connected, each with each.
+            cluster.wait_for_all("the others to connect", &Message::Connected)?;
+        } else {
+            cluster.links.tell_all(&Message::Connected);
+        }
+        Ok(cluster)
     }
 
     /// Waits until process 0 says what the run starts from.
     ///
     /// # Errors
     /// When it does not come to that.
-    pub fn plan(&self, is_told_to_end: &dyn Fn() -> bool) -> Result<ClusterPlan, MeetingError> {
+    pub fn plan(&self) -> Result<ClusterPlan, MeetingError> {
         loop {
+            if let (_, Message::Start(plan)) = self.hear("process 0 to recover")? {
+                return Ok(ClusterPlan(*plan));
+            }
+        }
+    }
+
+    /// Waits until each of the others has said this.
+    pub(crate) fn wait_for_all(&self, what: &str, message: &Message) -> Result<(), MeetingError> {
+        let mut said = BTreeSet::new();
+        while said.len() < self.links.count() {
+            let (process, heard) = self.hear(what)?;
+            if heard == *message {
+                said.insert(process);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next thing that is said.
+    fn hear(&self, what: &str) -> Result<(usize, Message), MeetingError> {
+        loop {
+            let host = |process: usize| self.config.hosts[process].clone();
             match self.events.recv_timeout(LOOK_EVERY) {
-                Ok((0, Event::Said(Message::Start(plan)))) => return Ok(ClusterPlan(*plan)),
                 Ok((process, Event::Said(Message::Ended { reason, how }))) => {
-                    let host = self.config.hosts[process].clone();
-                    return Err(MeetingError::Ended { process, host, reason, how });
+                    let error = MeetingError::Ended { process, host: host(process), reason, how };
+                    self.end(&error.to_string(), how);
+                    return Err(error);
                 }
+                Ok((process, Event::Said(message))) => return Ok((process, message)),
                 Ok((process, Event::Gone(reason))) => {
-                    let host = self.config.hosts[process].clone();
-                    return Err(MeetingError::Gone { process, host, reason });
+                    let error = MeetingError::Gone { process, host: host(process), reason };
+                    self.end(&error.to_string(), How::Failed);
+                    return Err(error);
                 }
-                Err(RecvTimeoutError::Timeout) if is_told_to_end() => {
-                    return Err(MeetingError::ToldToEnd { waited_for: "process 0 to recover".to_owned() });
+                Err(RecvTimeoutError::Timeout) if (self.told_to_end)() => {
+                    self.end("it was told to end", How::Told);
+                    return Err(MeetingError::ToldToEnd { waited_for: what.to_owned() });
                 }
-                Ok((_, Event::Said(_))) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     unreachable!("whoever reads a link says that it is gone before he is")
                 }
@@ -101,15 +141,28 @@ impl Cluster {
         }
     }
 
-    /// Tells the others that this process cannot start.
-    pub fn refuse(self, reason: &str, how: How) {
+    /// Tells the others that this process does not start.
+    pub fn end(&self, reason: &str, how: How) {
         self.links.tell_all(&Message::Ended { reason: reason.to_owned(), how });
         self.links.close();
+    }
+
+    pub(crate) fn links(&self) -> &Arc<Links> {
+        &self.links
     }
 
     pub(crate) fn into_parts(self) -> (ClusterConfig, Arc<Links>, Events, Mesh) {
         (self.config, self.links, self.events, self.mesh)
     }
+}
+
+/// What tells this program from others of the same version: processes exchange what only the same program understands.
+///
+/// # Errors
+/// When the program cannot be read.
+pub fn program() -> io::Result<String> {
+    let bytes = std::fs::read(std::env::current_exe()?)?;
+    Ok(format!("{:08x}", crc32fast::hash(&bytes)))
 }
 
 /// What the run starts from, as process 0 says.

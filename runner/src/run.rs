@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidegate_model::Epoch;
 use timely::scheduling::SyncActivator;
@@ -112,7 +112,8 @@ impl Control {
     /// Asks for an end; to be asked for an earlier one takes nothing back.
     pub(crate) fn ask_to_stop(&self, stop: Stop) {
         self.stop.fetch_max(stop as u8, Ordering::AcqRel);
-        if let Some(links) = self.links.as_ref().filter(|_| !self.is_first()) {
+        let is_running = !self.abort.load(Ordering::Acquire);
+        if let Some(links) = self.links.as_ref().filter(|_| !self.is_first() && is_running) {
             // Process 0 has it end for all.
             links.tell_all(&Message::Stop);
         }
@@ -140,17 +141,17 @@ pub(crate) struct Failures {
 
 impl Failures {
     pub(crate) fn fail(&self, error: RunError) {
-        let text = chain(&error);
-        if let Some(links) = &self.control.links {
-            links.tell_all(&Message::Ended { reason: text.clone(), how: error.how() });
-        }
+        let (text, how) = (chain(&error), error.how());
         self.control.status.error(&text);
         self.control.status.update(|progress| {
             // What follows from the first failure explains nothing.
-            progress.failure.get_or_insert(text);
+            progress.failure.get_or_insert(text.clone());
         });
         // The receiver is gone only when nobody waits for the run any more.
         let _ = self.sender.send(error);
+        if let Some(links) = &self.control.links {
+            links.tell_all(&Message::Ended { reason: text, how });
+        }
         self.control.abort();
     }
 }
@@ -201,14 +202,19 @@ impl Running {
 
     /// Whether it is over.
     pub fn is_over(&self) -> bool {
-        self.workers.is_finished() && self.committer.as_ref().is_none_or(JoinHandle::is_finished)
+        self.workers.is_finished()
+            && self.committer.as_ref().is_none_or(JoinHandle::is_finished)
+            && self.clustered.as_ref().is_none_or(Clustered::may_end)
     }
 
     /// Waits for at most `patience` until it is over; says whether it is.
     pub fn wait(&self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
         match self.over.recv_timeout(patience) {
             Err(mpsc::RecvTimeoutError::Timeout) => false,
-            Err(mpsc::RecvTimeoutError::Disconnected) => true,
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                self.clustered.as_ref().is_none_or(|clustered| clustered.wait_until(until))
+            }
             Ok(never) => match never {},
         }
     }

@@ -112,6 +112,15 @@ impl Log {
         }
     }
 
+    /// What tells the events of this log from those of others.
+    pub(crate) fn identity(&self) -> Result<String, CommandError> {
+        match self {
+            Self::Embedded(_) => Ok("embedded".to_owned()),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.identity().map_err(failure),
+        }
+    }
+
     /// What the embedded log says of itself.
     pub(crate) fn watch(&self) -> Option<LogWatch> {
         self.embedded().map(EmbeddedLog::watch)

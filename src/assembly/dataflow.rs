@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_log::Journal;
 use tidegate_runner::clock::SystemClock;
-use tidegate_runner::cluster::{ClusterPlan, How};
+use tidegate_runner::cluster::{self, ClusterPlan, How, ToldToEnd};
 use tidegate_runner::{Accept, Cluster, ClusterConfig, MeetingError, ObjectSnapshots, Recovery, recover};
 
 use super::any_log::{Log, begins_at};
@@ -14,7 +14,7 @@ use super::{SNAPSHOTS, SystemEntropy, random, run_error};
 use crate::config::{Config, duration};
 use crate::exit::{CommandError, Exit};
 
-/// The program's version: processes of one dataflow must have the same.
+/// The program's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// As many workers may all processes have together: one for each key group.
@@ -54,10 +54,10 @@ impl Dataflow {
         config: &Config,
         accept: Accept,
         is_role: bool,
-        is_told_to_end: &dyn Fn() -> bool,
+        told_to_end: ToldToEnd,
     ) -> Result<Self, CommandError> {
         let jobs = config.job_settings();
-        let Some(ours) = cluster_config(config, &jobs)? else {
+        let Some(ours) = cluster_config(log, config, &jobs)? else {
             return Ok(Self::First(Box::new(recover_from(log, config, jobs, accept)?), None));
         };
         if !is_role {
@@ -65,18 +65,18 @@ impl Dataflow {
                         process of its own; or remove cluster.hosts, and everything runs in this process";
             return Err(CommandError::new(Exit::Usage, text));
         }
-        let is_first = ours.process == 0;
-        let cluster = Cluster::meet(ours, is_told_to_end).map_err(meeting_error)?;
-        if !is_first {
+        if ours.process > 0 {
             let folder = Path::new(&config.data_dir).join(SNAPSHOTS);
             // Process 0 tidies it; here others may be writing.
             std::fs::create_dir_all(&folder)?;
             let snapshots = ObjectSnapshots::open(&folder);
             let snapshots = snapshots.map_err(|error| CommandError::new(Exit::Failure, error))?;
-            let plan = cluster.plan(is_told_to_end).map_err(meeting_error)?;
+            let cluster = Cluster::meet(ours, told_to_end).map_err(meeting_error)?;
+            let plan = cluster.plan().map_err(meeting_error)?;
             let snapshots = Arc::new(snapshots);
             return Ok(Self::Other(Box::new(Other { cluster, plan, jobs, snapshots })));
         }
+        let cluster = Cluster::meet(ours, told_to_end).map_err(meeting_error)?;
         match recover_from(log, config, jobs, accept) {
             Ok(recovered) => Ok(Self::First(Box::new(recovered), Some(Box::new(cluster)))),
             Err(error) => {
@@ -85,7 +85,7 @@ impl Dataflow {
                     Exit::Fenced => How::Fenced,
                     _ => How::Failed,
                 };
-                cluster.refuse(&error.to_string(), how);
+                cluster.end(&error.to_string(), how);
                 Err(error)
             }
         }
@@ -110,7 +110,11 @@ pub(crate) fn recover_from(
 }
 
 /// What this process is among others; `None` when there are none.
-fn cluster_config(config: &Config, jobs: &JobSettings) -> Result<Option<ClusterConfig>, CommandError> {
+fn cluster_config(
+    log: &Log,
+    config: &Config,
+    jobs: &JobSettings,
+) -> Result<Option<ClusterConfig>, CommandError> {
     let usage = |text: String| Err(CommandError::new(Exit::Usage, text));
     let hosts: Vec<String> = config
         .cluster_hosts
@@ -162,7 +166,8 @@ fn cluster_config(config: &Config, jobs: &JobSettings) -> Result<Option<ClusterC
         process: crate::config::size(config.cluster_process),
         hosts,
         workers,
-        version: VERSION.to_owned(),
+        version: format!("{VERSION}, program {}", cluster::program()?),
+        log: log.identity()?,
         jobs: jobs.clone(),
         meeting: random(),
         silence_max: duration(config.cluster_silence_ms),
@@ -178,18 +183,23 @@ fn is_host_and_port(text: &str) -> bool {
 }
 
 fn meeting_error(error: MeetingError) -> CommandError {
-    let exit = match &error {
+    CommandError::new(of_meeting(&error), error)
+}
+
+/// The exit code of a process that has not met the others.
+pub(super) fn of_meeting(error: &MeetingError) -> Exit {
+    match error {
         MeetingError::Refused { .. } => Exit::Usage,
         MeetingError::ToldToEnd { .. } => Exit::Done,
         MeetingError::Ended { how, .. } => of(*how),
         _ => Exit::Failure,
-    };
-    CommandError::new(exit, error)
+    }
 }
 
 /// The exit code of a process that another one has ended.
 pub(super) fn of(how: How) -> Exit {
     match how {
+        How::Told => Exit::Done,
         How::Failed => Exit::Failure,
         How::Refused => Exit::Refused,
         How::Fenced => Exit::Fenced,

@@ -1,7 +1,8 @@
 //! The dataflow as several processes: their rows, rescaling, and what becomes of it when one of them is gone.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tidegate_services::test_kafka;
@@ -194,6 +195,25 @@ fn a_cut_between_processes_ends_both() {
     successor.terminate(1);
 }
 
+#[test]
+fn processes_that_wait_for_others_end_when_they_are_told_to() {
+    let Ok(bootstrap) = test_kafka() else { return };
+    let stack = Stack::new(&bootstrap);
+    let hosts = hosts(3);
+    for process in ["0", "1"] {
+        let mut command = stack.command("dataflow");
+        command.args(["--hosts", &hosts, "--process", process]).stderr(Stdio::piped());
+        let mut waiting = Killed(command.spawn().expect("the program starts"));
+        let mut said = BufReader::new(waiting.0.stderr.take().expect("it is piped")).lines();
+        let mut next = || said.next().expect("it goes on").expect("text");
+        while !next().contains("waiting for process") {}
+        let pid = waiting.0.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().expect("there is a kill").success());
+        let status = wait_for("it to end", || waiting.0.try_wait().expect("a child"));
+        assert_eq!(status.code(), Some(0), "{}", next());
+    }
+}
+
 /// A process that does not outlive its test.
 struct Killed(Child);
 
@@ -230,6 +250,7 @@ fn processes_that_do_not_fit_are_refused() {
         Killed(command.spawn().expect("the program starts"))
     };
     let (first, second) = (spawn("0"), spawn("1"));
+    let other = format!("topics.events={}", stack.topic("others"));
     // Where nobody else listens.
     let fewer = hosts.split(',').step_by(2).collect::<Vec<_>>().join(",");
     for (args, said) in [
@@ -239,6 +260,7 @@ fn processes_that_do_not_fit_are_refused() {
             &["--hosts", &hosts, "--process", "2", "--set", "jobs.session_gap=9s"],
             "its setting session_gap_ms is 9000",
         ),
+        (&["--hosts", &hosts, "--process", "2", "--set", &other], "its log is deployment "),
     ] {
         let ran = common::run(stack.command("dataflow").args(args));
         assert_eq!(ran.code, Some(2), "{}", ran.err);

@@ -101,6 +101,8 @@ fn roles_around_kafka_make_the_rows_of_one_process() {
         assert!(ended.status.success(), "{}", ended.err);
     }
     // The ledger of the deployment is in Kafka; the tables are here.
+    let ledger = stack.ledger();
+    assert_eq!(ledger["EventAggregator"]["accepted"], events.len() + 1, "{ledger}");
     let tables = |dir| {
         let mut all = Vec::new();
         for (table, columns) in common::TABLES.iter().filter(|(table, _)| *table != "dropped_events") {
@@ -201,6 +203,28 @@ fn a_dataflow_that_was_paused_is_fenced_and_changes_nothing() {
 }
 
 #[test]
+fn a_dataflow_that_is_started_twice_loses_nothing_and_doubles_nothing() {
+    let Ok(bootstrap) = test_kafka() else { return };
+    let stack = Stack::new(&bootstrap);
+    let (ingest, sink) = (stack.start("ingest"), stack.start("sink"));
+    let sender = Sender::start(ingest.address("ingest"));
+    let mut newest = stack.start("dataflow");
+    for _ in 0..3 {
+        std::thread::park_timeout(Duration::from_millis(400));
+        let other = stack.start("dataflow");
+        // Whoever was there learns of it by the next commit, and says so.
+        let ended = newest.ended();
+        assert_eq!(ended.status.code(), Some(6), "{}", ended.err);
+        assert!(ended.err.contains("has taken over from generation"), "{}", ended.err);
+        newest = other;
+    }
+    sender.end().check(stack.dir());
+    for role in [newest, ingest, sink] {
+        assert!(role.terminate().status.success());
+    }
+}
+
+#[test]
 fn a_broker_that_is_killed_loses_nothing_and_doubles_nothing() {
     if test_kafka().is_err() {
         return;
@@ -284,13 +308,24 @@ fn a_topic_of_events_that_was_made_anew_is_refused_until_the_gap_is_accepted() {
         assert!(role.terminate().status.success());
     }
     Admin::new(&bootstrap).make_anew(&stack.topic("events"), 6);
-    let refused = common::run(&mut stack.command("dataflow"));
-    assert_eq!(refused.code, Some(3), "{}{}", refused.out, refused.err);
-    for part in ["but the log holds offsets 0 to 0", "the log was cut off or replaced", "--accept-gap"] {
-        assert!(refused.err.contains(part), "no {part:?} in {}", refused.err);
-    }
-    let (dataflow, ingest) = (stack.start_with("dataflow", &["--accept-gap"]), stack.start("ingest"));
+    let refused = |parts: &[&str]| {
+        let refused = common::run(&mut stack.command("dataflow"));
+        assert_eq!(refused.code, Some(3), "{}{}", refused.out, refused.err);
+        for part in parts {
+            assert!(refused.err.contains(part), "no {part:?} in {}", refused.err);
+        }
+    };
+    refused(&["but the log holds offsets 0 to 0", "the log was cut off or replaced", "--accept-gap"]);
+    // When there is more in it than was read of the one before, its offsets do not tell.
+    let ingest = stack.start("ingest");
     let mut client = ingest.client("ingest");
+    let mut others = Sent::default();
+    for _ in 0..200 {
+        others.send(&mut client);
+    }
+    assert_eq!(others.acknowledged.len(), 200);
+    refused(&["but the one there now was appended at", "replaced, and filled again", "--accept-gap"]);
+    let dataflow = stack.start_with("dataflow", &["--accept-gap"]);
     // Those before are in the tables, and so is whatever begins after the gap.
     wait_for("a session that began after it", || {
         sent.send(&mut client);

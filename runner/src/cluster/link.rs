@@ -46,7 +46,6 @@ impl Links {
         let (events, received) = channel();
         let started = || -> io::Result<Arc<Self>> {
             for (process, stream) in &streams {
-                stream.set_nodelay(true)?;
                 stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
                 stream.set_read_timeout(Some(BEAT_EVERY))?;
                 let (stream, events, process) = (stream.try_clone()?, events.clone(), *process);

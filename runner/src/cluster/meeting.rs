@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::frame::{Frames, receive, send};
+use super::mesh::give_up_in_time;
 use super::message::{Greeting, Hello};
 use super::{ClusterConfig, How, Message};
 
-/// So long may it take, once all are there, to connect each to each.
-const CONNECTING_MAX: Duration = Duration::from_secs(30);
+/// So long may it take, once all are there, to connect each to each. Less than anybody may be silent.
+const CONNECTING_MAX: Duration = Duration::from_secs(10);
 
 /// So long may one connection take that is opened, and what is said first on it.
 const GREETING_MAX: Duration = Duration::from_secs(2);
@@ -136,14 +137,20 @@ pub(super) fn meet(config: &ClusterConfig, is_told_to_end: &dyn Fn() -> bool) ->
         reason: error.to_string(),
     })?;
     let meeting = Meeting { config, listener, is_told_to_end };
-    let (links, number) = if config.process == 0 {
+    let (mut links, number) = if config.process == 0 {
         (meeting.gather()?, config.meeting)
     } else {
         let (link, number) = meeting.join()?;
         (BTreeMap::from([(0, link)]), number)
     };
-    let data = meeting.connect(number)?;
-    Ok(Met { links, data })
+    let connected = meeting.connect(number).inspect_err(|error| {
+        let how = if matches!(error, MeetingError::ToldToEnd { .. }) { How::Told } else { How::Failed };
+        for link in links.values_mut() {
+            // One that does not hear it notices that the link is closed.
+            let _ = send(link, &Message::Ended { reason: error.to_string(), how });
+        }
+    });
+    Ok(Met { data: connected?, links })
 }
 
 struct Meeting<'a> {
@@ -157,7 +164,16 @@ impl Meeting<'_> {
     fn gather(&self) -> Result<BTreeMap<usize, TcpStream>, MeetingError> {
         let mut links = BTreeMap::<usize, TcpStream>::new();
         let (mut beat_at, mut said_at) = (Instant::now(), Instant::now());
-        while links.len() + 1 < self.config.processes() {
+        loop {
+            let is_complete = links.len() + 1 == self.config.processes();
+            // Nothing begins with one that is gone again.
+            if beat_at <= Instant::now() || is_complete {
+                links.retain(|process, link| is_there(*process, link));
+                beat_at = Instant::now() + BEAT_EVERY;
+            }
+            if links.len() + 1 == self.config.processes() {
+                break;
+            }
             let missing = Missing { config: self.config, there: links.keys().copied().collect() };
             self.look_whether_to_end(&missing)?;
             if said_at <= Instant::now() {
@@ -167,19 +183,19 @@ impl Meeting<'_> {
             if let Some((mut stream, Greeting::Link(hello))) = self.accept()? {
                 let process = hello.process;
                 let is_taken = links.get_mut(&process).is_some_and(|link| is_there(process, link));
-                match self.objection(&hello, is_taken) {
-                    None => drop(links.insert(process, stream)),
-                    Some(reason) => {
-                        tracing::warn!(process, %reason, "another process is refused");
-                        // One that does not hear it asks again.
-                        let _ = send(&mut stream, &Message::Refused { reason });
+                let refused = match self.objection(&hello) {
+                    Some(reason) => Message::Refused { reason, for_now: false },
+                    // It may be one that is gone, and not known to be.
+                    None if is_taken => Message::Refused { reason: taken(process), for_now: true },
+                    None => {
+                        give_up_in_time(&stream)?;
+                        links.insert(process, stream);
+                        continue;
                     }
-                }
-            }
-            // Not only now and then: nothing begins with one that is gone again.
-            if beat_at <= Instant::now() || links.len() + 1 == self.config.processes() {
-                links.retain(|process, link| is_there(*process, link));
-                beat_at = Instant::now() + BEAT_EVERY;
+                };
+                tracing::warn!(process, ?refused, "another process is refused");
+                // One that does not hear it asks again.
+                let _ = send(&mut stream, &refused);
             }
         }
         for link in links.values_mut() {
@@ -190,7 +206,7 @@ impl Meeting<'_> {
     }
 
     /// What process 0 has against another one.
-    fn objection(&self, theirs: &Hello, is_taken: bool) -> Option<String> {
+    fn objection(&self, theirs: &Hello) -> Option<String> {
         let ours = hello(self.config);
         let differs = |what: &str, theirs: &dyn fmt::Display, ours: &dyn fmt::Display| {
             Some(format!("its {what} is {theirs}, that of process 0 is {ours}; they must be the same"))
@@ -208,11 +224,8 @@ impl Meeting<'_> {
             let (process, last) = (theirs.process, ours.processes - 1);
             return Some(format!("cluster.process is {process} there, and must be one of 1 to {last}"));
         }
-        if is_taken {
-            return Some(format!(
-                "there is a process {} already; give each a number of its own (cluster.process)",
-                theirs.process
-            ));
+        if theirs.log != ours.log {
+            return differs("log", &theirs.log, &ours.log);
         }
         let json = |hello: &Hello| serde_json::to_value(&hello.jobs).unwrap_or(Value::Null);
         let (ours, theirs) = (json(&ours), json(theirs));
@@ -247,13 +260,17 @@ impl Meeting<'_> {
             Ok(stream) => stream,
             Err(error) => return Ok(Err(error)),
         };
+        give_up_in_time(&stream)?;
         stream.set_read_timeout(Some(super::LOOK_EVERY))?;
         let mut said = Frames::new(&mut stream);
         let mut silent_since = Instant::now();
         let meeting = loop {
             match said.next() {
                 Ok(Some(Message::Welcome { meeting })) => break meeting,
-                Ok(Some(Message::Refused { reason })) => {
+                Ok(Some(Message::Refused { reason, for_now: true })) => {
+                    return Ok(Err(io::Error::other(reason)));
+                }
+                Ok(Some(Message::Refused { reason, for_now: false })) => {
                     let (host, process) = (host.to_owned(), self.config.process);
                     return Err(MeetingError::Refused { host, process, reason });
                 }
@@ -359,12 +376,17 @@ impl fmt::Display for Missing<'_> {
     }
 }
 
+fn taken(process: usize) -> String {
+    format!("there is a process {process} already; give each a number of its own (cluster.process)")
+}
+
 fn hello(config: &ClusterConfig) -> Hello {
     Hello {
         process: config.process,
         processes: config.processes(),
         workers: config.workers,
         version: config.version.clone(),
+        log: config.log.clone(),
         jobs: config.jobs.clone(),
     }
 }

@@ -16,8 +16,10 @@ use timely::communication::allocator::zero_copy::initialize::{
 use timely::communication::allocator::zero_copy::stream::Stream;
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 
-/// What timely sends last: the header of a message without anything in it.
-const LAST_BYTES: usize = 48;
+/// The header of a message of timely's: six numbers of eight bytes, of which the fifth is the length of what follows.
+/// The last message has none.
+const HEADER: usize = 48;
+const LENGTH: std::ops::Range<usize> = 32..40;
 
 /// What is sent and not acknowledged for so long breaks the connection.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
@@ -57,7 +59,7 @@ impl Mesh {
         let lost: Lost = Arc::new(lost);
         let watched = |(remote, stream): (usize, TcpStream)| {
             give_up_in_time(&stream)?;
-            Ok(Watched { stream, remote, lost: Arc::clone(&lost), last: [1; LAST_BYTES] })
+            Ok(Watched { stream, remote, lost: Arc::clone(&lost), read: Passed::default() })
         };
         let sockets = sockets.into_iter().enumerate();
         let sockets =
@@ -86,7 +88,7 @@ impl Ends {
 }
 
 /// Has the system find out that the other side is gone, even when nothing is sent.
-fn give_up_in_time(stream: &TcpStream) -> io::Result<()> {
+pub(super) fn give_up_in_time(stream: &TcpStream) -> io::Result<()> {
     use rustix::net::sockopt;
 
     stream.set_nodelay(true)?;
@@ -94,8 +96,12 @@ fn give_up_in_time(stream: &TcpStream) -> io::Result<()> {
     sockopt::set_tcp_keepidle(stream, UNACKNOWLEDGED_MAX / 3)?;
     sockopt::set_tcp_keepintvl(stream, UNACKNOWLEDGED_MAX / 3)?;
     sockopt::set_tcp_keepcnt(stream, 2)?;
-    let millis = u32::try_from(UNACKNOWLEDGED_MAX.as_millis()).unwrap_or(u32::MAX);
-    Ok(sockopt::set_tcp_user_timeout(stream, millis)?)
+    #[cfg(target_os = "linux")]
+    {
+        let millis = u32::try_from(UNACKNOWLEDGED_MAX.as_millis()).unwrap_or(u32::MAX);
+        sockopt::set_tcp_user_timeout(stream, millis)?;
+    }
+    Ok(())
 }
 
 /// A connection that never fails.
@@ -103,15 +109,38 @@ struct Watched {
     stream: TcpStream,
     remote: usize,
     lost: Lost,
-    /// The last bytes that were read.
-    last: [u8; LAST_BYTES],
+    read: Passed,
 }
 
-impl Watched {
-    fn remember(&mut self, read: &[u8]) {
-        let new = read.len().min(LAST_BYTES);
-        self.last.copy_within(new.., 0);
-        self.last[LAST_BYTES - new..].copy_from_slice(&read[read.len() - new..]);
+/// How far the messages are that were read.
+#[derive(Clone, Debug, Default)]
+struct Passed {
+    header: Vec<u8>,
+    /// Bytes left of the message whose header was read.
+    left: u64,
+    /// Whether the last message was read.
+    is_last: bool,
+}
+
+impl Passed {
+    fn pass(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.left > 0 {
+                let passed = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+                self.left -= passed as u64;
+                bytes = &bytes[passed..];
+                continue;
+            }
+            let (part, rest) = bytes.split_at(bytes.len().min(HEADER - self.header.len()));
+            self.header.extend_from_slice(part);
+            bytes = rest;
+            if self.header.len() == HEADER {
+                let length = self.header[LENGTH].first_chunk().expect("eight bytes");
+                self.left = u64::from_be_bytes(*length);
+                self.is_last = self.left == 0;
+                self.header.clear();
+            }
+        }
     }
 }
 
@@ -119,10 +148,10 @@ impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let error = loop {
             match self.stream.read(buffer) {
-                Ok(0) if self.last == [0; LAST_BYTES] => return Ok(0),
+                Ok(0) if self.read.is_last => return Ok(0),
                 Ok(0) => break io::Error::new(ErrorKind::UnexpectedEof, "the connection was closed"),
                 Ok(read) => {
-                    self.remember(&buffer[..read]);
+                    self.read.pass(&buffer[..read]);
                     return Ok(read);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -157,7 +186,7 @@ impl Write for Watched {
 impl Stream for Watched {
     fn try_clone(&self) -> io::Result<Self> {
         let stream = self.stream.try_clone()?;
-        Ok(Self { stream, remote: self.remote, lost: Arc::clone(&self.lost), last: self.last })
+        Ok(Self { stream, remote: self.remote, lost: Arc::clone(&self.lost), read: self.read.clone() })
     }
 
     fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
@@ -168,5 +197,36 @@ impl Stream for Watched {
         // One that is broken already is shut down.
         let _ = self.stream.shutdown(how);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use timely::communication::networking::MessageHeader;
+
+    use super::*;
+
+    #[test]
+    fn the_last_message_is_told_from_zeros() {
+        let header = |length| MessageHeader {
+            channel: 1,
+            source: 0,
+            target_lower: 0,
+            target_upper: 1,
+            length,
+            seqno: 2,
+        };
+        let mut bytes = Vec::new();
+        header(100).write_to(&mut bytes).expect("memory");
+        bytes.extend([0; 100]);
+        for cut in [1, 7, 48, 200] {
+            let mut read = Passed::default();
+            bytes.chunks(cut).for_each(|piece| read.pass(piece));
+            assert!(!read.is_last, "these are what a message says");
+            let mut last = Vec::new();
+            header(0).write_to(&mut last).expect("memory");
+            last.chunks(cut).for_each(|piece| read.pass(piece));
+            assert!(read.is_last);
+        }
     }
 }

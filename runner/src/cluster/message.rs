@@ -28,6 +28,8 @@ pub(super) struct Hello {
     pub(super) processes: usize,
     pub(super) workers: usize,
     pub(super) version: String,
+    /// Which events it reads.
+    pub(super) log: String,
     pub(super) jobs: JobSettings,
 }
 
@@ -43,16 +45,22 @@ pub(crate) enum Message {
     Refused {
         /// Why.
         reason: String,
+        /// Whether it may want it later.
+        for_now: bool,
     },
+    /// To process 0: it is connected with every other one.
+    Connected,
     /// By process 0: what the run starts from.
     Start(Box<Plan>),
+    /// To process 0: it holds what the run starts from.
+    Ready,
     /// By process 0: nothing waits for this epoch any more.
     Released(Epoch),
     /// To process 0: a worker's objects of the snapshot of an epoch, or why there are not all of them.
     Snapshot { epoch: Epoch, objects: Vec<SnapshotObject>, failed: Option<String> },
     /// To process 0: it was told to end.
     Stop,
-    /// To process 0: it has done its part of a run that ended in order.
+    /// It has done its part of a run that ended in order. Process 0 says so after the last commit.
     Over,
     /// It is still there.
     Beat,
@@ -68,6 +76,8 @@ pub(crate) enum Message {
 /// In which way a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum How {
+    /// It was told to end when there was nothing to be ended in order yet.
+    Told,
     /// Starting again is the remedy.
     Failed,
     /// Going on would give wrong rows.

@@ -17,6 +17,7 @@ fn config(hosts: &[String], process: usize) -> ClusterConfig {
         hosts: hosts.to_vec(),
         workers: 1,
         version: "1".to_owned(),
+        log: "a log".to_owned(),
         jobs: JobSettings::default(),
         meeting: 7,
         silence_max: Duration::from_secs(5),
@@ -29,9 +30,9 @@ fn free_hosts(count: usize) -> Vec<String> {
 }
 
 /// Nobody is told to end, unless a test hangs.
-fn in_time() -> impl Fn() -> bool + Send + Sync {
+fn in_time() -> ToldToEnd {
     let until = Instant::now() + PATIENCE;
-    move || until < Instant::now()
+    Arc::new(move || until < Instant::now())
 }
 
 /// A connection to whoever listens at `host`, as soon as he does.
@@ -48,13 +49,13 @@ fn connect(host: &str) -> TcpStream {
 
 fn hello(process: usize) -> Hello {
     let jobs = JobSettings::default();
-    Hello { process, processes: 3, workers: 1, version: "1".to_owned(), jobs }
+    Hello { process, processes: 3, workers: 1, version: "1".to_owned(), log: "a log".to_owned(), jobs }
 }
 
 #[test]
 fn three_meet_whoever_else_comes_by() {
     let hosts = free_hosts(3);
-    let meet = |process: usize| Cluster::meet(config(&hosts, process), &in_time());
+    let meet = |process: usize| Cluster::meet(config(&hosts, process), in_time());
     let clusters: Vec<Cluster> = std::thread::scope(|scope| {
         let zero = scope.spawn(|| meet(0));
         // Somebody looks what is there, and goes away.
@@ -86,19 +87,19 @@ fn three_meet_whoever_else_comes_by() {
 #[test]
 fn a_number_is_given_once() {
     let hosts = free_hosts(3);
-    let ends = AtomicBool::new(false);
+    let ends = Arc::new(AtomicBool::new(false));
     std::thread::scope(|scope| {
         let zero = scope.spawn(|| {
-            let in_time = in_time();
-            let told = || ends.load(Ordering::Acquire) || in_time();
-            Cluster::meet(config(&hosts, 0), &told).err().expect("told to end")
+            let (in_time, ends) = (in_time(), Arc::clone(&ends));
+            let told = Arc::new(move || ends.load(Ordering::Acquire) || in_time());
+            Cluster::meet(config(&hosts, 0), told).err().expect("told to end")
         });
         let mut first = connect(&hosts[0]);
         send(&mut first, &Greeting::Link(hello(1))).expect("it is taken");
         assert_eq!(receive::<Message>(&mut first).expect("it is wanted"), Message::Beat);
         let mut second = connect(&hosts[0]);
         send(&mut second, &Greeting::Link(hello(1))).expect("it is taken");
-        let Message::Refused { reason } = receive(&mut second).expect("it is answered") else {
+        let Message::Refused { reason, for_now: true } = receive(&mut second).expect("it is answered") else {
             panic!("it is not refused");
         };
         assert!(reason.contains("there is a process 1 already"), "{reason}");
@@ -113,6 +114,6 @@ fn a_place_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let host = taken.local_addr().expect("it listens").to_string();
     let hosts = [host.clone(), free_hosts(1).remove(0)];
-    let error = Cluster::meet(config(&hosts, 0), &in_time()).err().expect("it is taken").to_string();
+    let error = Cluster::meet(config(&hosts, 0), in_time()).err().expect("it is taken").to_string();
     assert!(error.contains(&format!("process 0 cannot listen at {host} (cluster.hosts)")), "{error}");
 }

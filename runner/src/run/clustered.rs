@@ -6,7 +6,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidegate_dataflow::hash::HashKey;
 use tidegate_dataflow::snapshot::Restored;
@@ -15,13 +15,13 @@ use tidegate_log::{EventReader, Journal};
 use tidegate_model::Epoch;
 
 use super::assembled::{Assembled, Parts, assemble_with};
-use super::threads::{Threads, launch};
+use super::threads::{Task, Threads, launch};
 use super::worker::WorkerPart;
 use super::{Control, Failures, Handle, Running, SNAPSHOTS_PATIENCE};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterPlan, Ends, Event, Events, How, Links, Message, Plan};
 use crate::config::RunnerConfig;
-use crate::error::RunError;
+use crate::error::{RunError, chain};
 use crate::pace::Stop;
 use crate::recovery::Recovery;
 use crate::snapshot::{Part, PartsOf, Probe, SnapshotStore, Snapshotting, Tells, load};
@@ -29,6 +29,9 @@ use crate::status::{Process, Status};
 
 /// So long may the other processes take to end, after this one has done its part.
 const OTHERS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether the last commit took place.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What another process than process 0 runs.
 pub struct OtherParts<F> {
@@ -41,41 +44,41 @@ pub struct OtherParts<F> {
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Where snapshots go: the same store as that of process 0.
-    pub snapshots: Option<Arc<dyn SnapshotStore>>,
+    pub snapshots: Arc<dyn SnapshotStore>,
 }
 
-/// Starts process 0 of several: it alone decides and commits.
+/// Starts process 0 of several, when the others hold what the run starts from: it alone decides and commits.
 ///
 /// # Errors
-/// When a thread cannot be started, or the store of snapshots cannot be written.
+/// When the others do not come to that, the store of snapshots cannot be written, or a thread cannot be started.
 pub fn start_first<J, R, F>(parts: Parts<J, F>, cluster: Cluster) -> Result<Running, RunError>
 where
     J: Journal + 'static,
     R: EventReader + 'static,
     F: Fn() -> R,
 {
-    let (_, links, events, mesh) = cluster.into_parts();
     let probe = parts.snapshots.as_deref().map(|store| Probe::put(store, parts.recovery.generation));
-    let probe = probe.transpose().map_err(|error| RunError::SnapshotsNotShared { reason: error.to_string() });
-    let probe = probe.inspect_err(|error| {
-        links.tell_all(&Message::Ended { reason: error.to_string(), how: How::Refused });
-    })?;
+    let probe = told(cluster.links(), probe.transpose().map_err(RunError::from))?;
     let plan = plan(&parts.recovery, probe.as_ref());
+    let replayed_to = plan.replayed_to;
+    cluster.links().tell_all(&Message::Start(Box::new(plan)));
+    // Until then they do not read what is sent to them, and no epoch could become complete.
+    cluster.wait_for_all("the others to read the snapshot", &Message::Ready)?;
+    let (_, links, events, mesh) = cluster.into_parts();
     let (assembled, way_in) = assemble_with(parts, Some(Arc::clone(&links)));
     let Assembled { workers, committing, snapshotting, handle, failures } = assembled;
     let failing = workers[0].failures.clone();
-    let (builders, ends) = mesh.build(broken(&failing)).map_err(|error| cannot_start(&error))?;
     let following =
-        Following { control: Arc::clone(&handle.0), failures: failing, links: Arc::clone(&links) };
-    let clustered = following.start(events, ends, way_in, plan.replayed_to)?;
-    links.tell_all(&Message::Start(Box::new(plan)));
+        Following { control: Arc::clone(&handle.0), failures: failing.clone(), links: Arc::clone(&links) };
+    let clustered = told(&links, following.start(events, way_in, replayed_to))?;
+    let (builders, ends) = told(&links, mesh.build(broken(failing)).map_err(|error| cannot_start(&error)))?;
     launch(Threads {
         workers,
         builders,
         committing: Some(Box::new(|| committing.run())),
-        snapshotting,
+        snapshotting: snapshotting.map(|snapshotting| Box::new(|| snapshotting.run()) as Task),
         snapshots_patience: SNAPSHOTS_PATIENCE,
-        clustered: Some(clustered),
+        clustered: Some(Clustered { ends: Some(ends), ..clustered }),
         handle,
         failures,
     })
@@ -92,9 +95,7 @@ where
 {
     let OtherParts { config, plan: ClusterPlan(plan), open_reader, clock, snapshots } = parts;
     let (of_cluster, links, events, mesh) = cluster.into_parts();
-    let restored = restored(&plan, snapshots.as_deref()).inspect_err(|error| {
-        links.tell_all(&Message::Ended { reason: crate::error::chain(error), how: error.how() });
-    })?;
+    let restored = told(&links, restored(&plan, &*snapshots))?;
     let status = Status::begun(&config, plan.generation, clock);
     status.update(|progress| {
         progress.process = Process { number: of_cluster.process, of: of_cluster.processes() };
@@ -122,29 +123,43 @@ where
         in_flight_bytes_max: config.in_flight_bytes_max,
         control: Arc::clone(&control),
         failures: failures.clone(),
-        parts: snapshots.is_some().then(|| parts.clone()),
+        parts: Some(parts.clone()),
         driver: None,
     });
     let workers = workers.collect();
     drop(parts);
-    let snapshotting = snapshots.map(|store| {
-        let from = PartsOf { received, workers: config.workers, generation: plan.generation };
-        Snapshotting::new(from, store, Tells::First(Arc::clone(&links)), None, Arc::clone(&control))
-    });
-    let (builders, ends) = mesh.build(broken(&failures)).map_err(|error| cannot_start(&error))?;
-    let following = Following { control: Arc::clone(&control), failures, links };
-    let clustered = following.start(events, ends, None, plan.replayed_to)?;
+    let from = PartsOf { received, workers: config.workers, generation: plan.generation };
+    let tells = Tells::First(Arc::clone(&links));
+    let snapshotting = Snapshotting::new(from, snapshots, tells, None, Arc::clone(&control));
+    let broken = broken(failures.clone());
+    let following = Following { control: Arc::clone(&control), failures, links: Arc::clone(&links) };
+    let clustered = told(&links, following.start(events, None, plan.replayed_to))?;
+    let (builders, ends) = told(&links, mesh.build(broken).map_err(|error| cannot_start(&error)))?;
+    links.tell_all(&Message::Ready);
+    let over = Arc::clone(&control);
+    let snapshotting = move || {
+        // The workers send parts as long as they are there.
+        snapshotting.run();
+        if !over.abort.load(Ordering::Acquire) {
+            links.tell_all(&Message::Over);
+        }
+    };
     let wait_ms = u64::try_from(config.snapshots.last_wait_ms).unwrap_or(0);
     launch(Threads {
         workers,
         builders,
         committing: None,
-        snapshotting,
+        snapshotting: Some(Box::new(snapshotting)),
         snapshots_patience: SNAPSHOTS_PATIENCE + Duration::from_millis(wait_ms),
-        clustered: Some(clustered),
+        clustered: Some(Clustered { ends: Some(ends), ..clustered }),
         handle: Handle(control),
         failures: failed,
     })
+}
+
+/// Tells the other processes of a start that fails.
+fn told<T>(links: &Links, started: Result<T, RunError>) -> Result<T, RunError> {
+    started.inspect_err(|error| links.tell_all(&Message::Ended { reason: chain(error), how: error.how() }))
 }
 
 fn cannot_start(error: &io::Error) -> RunError {
@@ -166,27 +181,20 @@ fn plan(recovery: &Recovery, probe: Option<&Probe>) -> Plan {
 }
 
 /// What the workers here start from, read from the store that all processes share.
-fn restored(plan: &Plan, store: Option<&dyn SnapshotStore>) -> Result<Option<Arc<Restored>>, RunError> {
-    if let (Some(probe), Some(store)) = (&plan.probe, store) {
-        Probe::look(store, probe)
-            .map_err(|error| RunError::SnapshotsNotShared { reason: crate::error::chain(&error) })?;
+fn restored(plan: &Plan, store: &dyn SnapshotStore) -> Result<Option<Arc<Restored>>, RunError> {
+    if let Some(probe) = &plan.probe {
+        Probe::look(store, probe)?.map_err(|reason| RunError::SnapshotsNotShared { reason })?;
     }
     let Some(manifest) = &plan.snapshot else { return Ok(None) };
-    let Some(store) = store else {
-        let reason = "this process has no store of snapshots".to_owned();
-        return Err(RunError::SnapshotsNotShared { reason });
-    };
     let restored = load(store, manifest)
         .map_err(|error| RunError::SnapshotUnreadable { epoch: manifest.epoch, error })?;
     Ok(Some(Arc::new(restored)))
 }
 
 /// What happens when one of timely's connections breaks.
-fn broken(failures: &Failures) -> impl Fn(usize, &io::Error) + Send + Sync + 'static {
-    let failures = failures.clone();
+fn broken(failures: Failures) -> impl Fn(usize, &io::Error) + Send + Sync + 'static {
     move |process, error| {
         let host = failures.control.links.as_ref().map(|links| links.host(process)).unwrap_or_default();
-        // What is meant by it comes over the link, if there is anything.
         std::thread::park_timeout(LINK_FIRST);
         if !failures.control.abort.load(Ordering::Acquire) {
             failures.fail(RunError::ProcessGone { process, host, reason: error.to_string() });
@@ -194,7 +202,7 @@ fn broken(failures: &Failures) -> impl Fn(usize, &io::Error) + Send + Sync + 'st
     }
 }
 
-/// What is told of a process over its link may come after its connections are closed.
+/// Why a process ends comes over its link, perhaps after its connections were closed.
 const LINK_FIRST: Duration = Duration::from_millis(200);
 
 /// Does what the other processes say.
@@ -208,7 +216,8 @@ struct Following {
 pub(super) struct Clustered {
     control: Arc<Control>,
     links: Arc<Links>,
-    ends: Ends,
+    /// The connections of timely's.
+    ends: Option<Ends>,
     /// Set when this process has done its part: the others may go.
     is_done: Arc<AtomicBool>,
     /// Disconnected when all the others have done theirs, or are gone.
@@ -220,7 +229,6 @@ impl Following {
     fn start(
         self,
         events: Events,
-        ends: Ends,
         way_in: Option<Sender<Part>>,
         replayed_to: Epoch,
     ) -> Result<Clustered, RunError> {
@@ -232,7 +240,7 @@ impl Following {
         thread
             .spawn(move || self.follow(events, way_in, done, replayed_to, &is_done_here))
             .map_err(|error| cannot_start(&error))?;
-        Ok(Clustered { control, links, ends, is_done, others_done })
+        Ok(Clustered { control, links, ends: None, is_done, others_done })
     }
 
     /// Until the links are closed.
@@ -263,6 +271,10 @@ impl Following {
                     self.control.ask_to_stop(Stop::Now);
                 }
                 Event::Said(Message::Over) => drop(over.insert(process)),
+                Event::Said(Message::Ended { how: How::Told, .. }) => {
+                    tracing::info!(process, "another process was told to end, and all end with it");
+                    self.control.abort();
+                }
                 Event::Said(Message::Ended { reason, how }) => {
                     self.fail(RunError::EndedBy { process, host: self.links.host(process), reason, how });
                 }
@@ -298,14 +310,30 @@ impl Following {
 }
 
 impl Clustered {
+    /// Whether this process need not be there any more: another one than process 0 is, until the last commit.
+    pub(super) fn may_end(&self) -> bool {
+        let is_needed = || matches!(self.others_done.try_recv(), Err(mpsc::TryRecvError::Empty));
+        self.control.is_first() || self.control.abort.load(Ordering::Acquire) || !is_needed()
+    }
+
+    /// Waits for that; says whether it came to it in time.
+    pub(super) fn wait_until(&self, until: Instant) -> bool {
+        while !self.may_end() {
+            if until <= Instant::now() {
+                return false;
+            }
+            std::thread::park_timeout(LOOK);
+        }
+        true
+    }
+
     /// After the threads of this process have ended: lets the others end, and waits for them a little.
     pub(super) fn finish(self) {
         let in_order = !self.control.abort.load(Ordering::Acquire);
-        self.is_done.store(true, Ordering::Release);
-        if in_order {
+        if in_order && self.control.is_first() {
             self.links.tell_all(&Message::Over);
         }
-        if in_order && self.control.is_first() {
+        if in_order {
             match self.others_done.recv_timeout(OTHERS_PATIENCE) {
                 Ok(never) => match never {},
                 Err(mpsc::RecvTimeoutError::Timeout) => {
@@ -313,13 +341,20 @@ impl Clustered {
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => {}
             }
-        } else if !in_order && self.control.status.progress().failure.is_none() {
-            let reason = "it was told to end, and could not do so in time".to_owned();
-            self.links.tell_all(&Message::Ended { reason, how: How::Failed });
+        }
+        self.is_done.store(true, Ordering::Release);
+        let progress = self.control.status.progress();
+        if !in_order && progress.failure.is_none() {
+            let (reason, how) = if progress.recovered {
+                ("it was told to end, and could not do so in time", How::Failed)
+            } else {
+                ("it was told to end while it recovered", How::Told)
+            };
+            self.links.tell_all(&Message::Ended { reason: reason.to_owned(), how });
         }
         self.links.close();
-        if in_order {
-            self.ends.close();
+        if let Some(ends) = self.ends.filter(|_| in_order) {
+            ends.close();
         }
     }
 }

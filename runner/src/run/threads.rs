@@ -13,16 +13,19 @@ use super::clustered::Clustered;
 use super::worker::WorkerPart;
 use super::{Handle, Running, SNAPSHOTS_PATIENCE};
 use crate::error::RunError;
-use crate::snapshot::Snapshotting;
+
+/// What a thread does until it is over.
+pub(super) type Task = Box<dyn FnOnce() + Send>;
 
 /// What runs on threads.
 pub(super) struct Threads<R> {
     pub(super) workers: Vec<WorkerPart<R>>,
     /// What timely builds the workers on.
     pub(super) builders: Vec<AllocatorBuilder>,
-    /// What commits, until it is over. Process 0 has it.
-    pub(super) committing: Option<Box<dyn FnOnce() + Send>>,
-    pub(super) snapshotting: Option<Snapshotting>,
+    /// What commits. Process 0 has it.
+    pub(super) committing: Option<Task>,
+    /// What writes snapshots.
+    pub(super) snapshotting: Option<Task>,
     pub(super) snapshots_patience: Duration,
     /// The other processes.
     pub(super) clustered: Option<Clustered>,
@@ -44,7 +47,8 @@ where
     let threads = ProcessBuilder::new_typed_vector(workers.len(), Hooks::default().refill, None);
     let builders = threads.into_iter().map(AllocatorBuilder::Process).collect();
     let snapshots_patience = SNAPSHOTS_PATIENCE;
-    let committing: Box<dyn FnOnce() + Send> = Box::new(|| committing.run());
+    let committing: Task = Box::new(|| committing.run());
+    let snapshotting = snapshotting.map(|snapshotting| Box::new(|| snapshotting.run()) as Task);
     launch(Threads {
         workers,
         builders,
@@ -86,7 +90,7 @@ pub(super) fn launch<R: EventReader + 'static>(threads: Threads<R>) -> Result<Ru
         let thread = std::thread::Builder::new().name("tidegate-snapshots".to_owned());
         thread.spawn(move || {
             let _writes = writes;
-            snapshotting.run();
+            snapshotting();
         })
     });
     let snapshots = snapshots.transpose().map_err(cannot_start)?.map(|thread| (thread, written));

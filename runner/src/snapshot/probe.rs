@@ -24,19 +24,17 @@ impl Probe {
         Ok(Self { object })
     }
 
-    /// Looks for it.
-    pub(crate) fn look(store: &dyn SnapshotStore, object: &SnapshotObject) -> Result<(), StoreError> {
-        let found = store.get(&object.name)?.map(|bytes| crc32fast::hash(&bytes));
-        let failed = |reason: &str| StoreError {
-            what: "read the snapshot object",
-            name: object.name.clone(),
-            reason: reason.to_owned(),
-        };
-        match found {
+    /// Looks for it, and says what is wrong when it is not the one that was written.
+    pub(crate) fn look(
+        store: &dyn SnapshotStore,
+        object: &SnapshotObject,
+    ) -> Result<Result<(), String>, StoreError> {
+        let name = &object.name;
+        Ok(match store.get(name)?.map(|bytes| crc32fast::hash(&bytes)) {
             Some(crc32) if crc32 == object.crc32 => Ok(()),
-            Some(_) => Err(failed("it has other bytes than those that process 0 wrote")),
-            None => Err(failed("it is not there")),
-        }
+            Some(_) => Err(format!("{name} has other bytes than those that process 0 wrote")),
+            None => Err(format!("there is no {name}")),
+        })
     }
 }
 
@@ -51,8 +49,9 @@ mod tests {
         let (one, other) = (ObjectSnapshots::in_folder(one.path()), ObjectSnapshots::in_folder(other.path()));
         let (one, other) = (one.expect("it is there"), other.expect("it is there"));
         let probe = Probe::put(&one, Generation(7)).expect("it can be written");
-        Probe::look(&one, &probe.object).expect("it is there");
-        let error = Probe::look(&other, &probe.object).expect_err("it is in the other").to_string();
-        assert!(error.ends_with(".snapshot: it is not there"), "{error}");
+        let look = |store| Probe::look(store, &probe.object).expect("it can be read");
+        assert_eq!(look(&one), Ok(()));
+        let said = look(&other).expect_err("it is in the other");
+        assert!(said.starts_with("there is no 00000000000000000007-"), "{said}");
     }
 }
