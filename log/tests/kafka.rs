@@ -2,16 +2,22 @@
 
 mod deployment;
 
+use std::time::{Duration, Instant};
+
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use tidegate_log::conformance::{Subject as _, block_on, event, run_all};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use tidegate_log::conformance::{Subject as _, binding, block_on, event, run_all};
 use tidegate_log::kafka::{KafkaLog, OpenError, Options, TopicNames};
-use tidegate_log::{EventAppender as _, RowReader as _};
+use tidegate_log::{Commit, EventAppender as _, Journal as _, RowReader as _, RowRecord};
 use tidegate_model::{Epoch, Generation, Offset, Op, PartitionId};
 use tidegate_services::test_kafka;
 
 use deployment::Deployment;
+
+/// Longer than anything takes here, and less than a broker keeps a transaction open for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn the_log_on_kafka_conforms() {
@@ -51,6 +57,61 @@ fn rows_without_headers_are_those_of_the_old_job() {
             .expect("the rows can be read");
     }
     assert_eq!((seen.concat(), next), ("{}{\"a\":1}".to_owned(), Offset(2)));
+}
+
+/// An epoch with one row.
+fn commit(epoch: u64, generation: Generation) -> Commit {
+    let row = RowRecord {
+        topic: "event_metrics".into(),
+        key: b"key".to_vec(),
+        value: format!("row of {epoch}").into_bytes(),
+        epoch: Epoch(epoch),
+        op: Op::Final,
+        headers: Vec::new(),
+    };
+    Commit { bindings: vec![binding(epoch, generation)], rows: vec![row] }
+}
+
+#[test]
+fn a_transaction_that_was_left_open_is_never_seen_and_holds_nobody_up() {
+    let Ok(bootstrap) = test_kafka() else { return };
+    let deployment = Deployment::new(&bootstrap);
+    let mut journal = deployment.journal();
+    let generation = journal.recover().expect("it is new").generation;
+    journal.commit(&commit(1, generation)).expect("it is committed");
+    // A process of this deployment that was killed in the middle of a commit.
+    let killed: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &bootstrap)
+        .set("transactional.id", deployment.committer())
+        .create()
+        .expect("the settings are right");
+    killed.init_transactions(PATIENCE).expect("it takes over");
+    killed.begin_transaction().expect("it begins");
+    for partition in 0..3 {
+        let topic = deployment.rows_topic();
+        let half = BaseRecord::<(), str>::to(&topic).partition(partition).payload("half of an epoch");
+        killed.send(half).map_err(|(error, _)| error).expect("it is sent");
+    }
+    killed.flush(PATIENCE).expect("it is there, and not committed");
+
+    let began = Instant::now();
+    let mut journal = deployment.journal();
+    let recovered = journal.recover().expect("it takes over");
+    assert_eq!(recovered.last.map(|binding| binding.epoch), Some(Epoch(1)));
+    journal.commit(&commit(2, recovered.generation)).expect("it is committed");
+    let (mut rows, mut seen, mut positions) = (deployment.rows(), Vec::new(), [Offset(0); 3]);
+    while seen.len() < 2 {
+        for (partition, next) in (0..).zip(&mut positions) {
+            let read = rows.read("event_metrics", PartitionId(partition), *next, 10, &mut |row| {
+                seen.push(String::from_utf8_lossy(row.value).into_owned());
+            });
+            *next = read.expect("the rows can be read");
+        }
+        // Left alone, the broker would keep the transaction open for a minute.
+        assert!(began.elapsed() < PATIENCE, "seen: {seen:?}");
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, ["row of 1", "row of 2"]);
 }
 
 #[test]

@@ -340,6 +340,40 @@ fn a_topic_of_events_that_was_made_anew_is_refused_until_the_gap_is_accepted() {
 }
 
 #[test]
+fn events_that_retention_removed_before_they_were_read_are_refused_until_the_gap_is_accepted() {
+    let Ok(bootstrap) = test_kafka() else { return };
+    let mut stack = Stack::new(&bootstrap);
+    stack.settings = vec!["time.future_tolerance=0ms".to_owned()];
+    let (ingest, sink, dataflow) = (stack.start("ingest"), stack.start("sink"), stack.start("dataflow"));
+    let (mut sent, mut client) = (Sent::default(), ingest.client("ingest"));
+    for _ in 0..30 {
+        sent.send(&mut client);
+    }
+    sent.check(stack.dir());
+    assert!(dataflow.terminate().status.success());
+    // Acknowledged while nobody reads, and gone before anybody does.
+    let mut gone = Sent::default();
+    for _ in 0..60 {
+        gone.send(&mut client);
+    }
+    assert_eq!(gone.acknowledged.len(), 60);
+    Admin::new(&bootstrap).remove_all(&stack.topic("events"), 6);
+    let refused = common::run(&mut stack.command("dataflow"));
+    assert_eq!(refused.code, Some(3), "{}{}", refused.out, refused.err);
+    assert!(refused.err.contains("--accept-gap"), "{}", refused.err);
+    let dataflow = stack.start_with("dataflow", &["--accept-gap"]);
+    wait_for("a session that began after it", || {
+        sent.send(&mut client);
+        (counted(stack.dir()) > 30).then_some(())
+    });
+    assert!(dataflow.terminate().status.success());
+    assert_eq!(stack.ledger()["EventAggregator"]["missing"], 60, "{}", stack.ledger());
+    for role in [ingest, sink] {
+        assert!(role.terminate().status.success());
+    }
+}
+
+#[test]
 fn a_new_deployment_counts_what_retention_has_left() {
     let Ok(bootstrap) = test_kafka() else { return };
     let mut stack = Stack::new(&bootstrap);

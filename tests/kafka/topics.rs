@@ -55,6 +55,18 @@ impl Admin {
         removed.elements().iter().filter(|element| element.error().is_ok()).count()
     }
 
+    /// Removes every record of a topic, as retention does.
+    pub(crate) fn remove_all(&self, topic: &str, partitions: i32) {
+        let mut records = TopicPartitionList::new();
+        for partition in 0..partitions {
+            records.add_partition_offset(topic, partition, Offset::End).expect("an offset");
+        }
+        let removed = wait(self.client.delete_records(&records, &self.options)).expect("the broker answers");
+        for element in removed.elements() {
+            element.error().expect("they are removed");
+        }
+    }
+
     /// Removes a topic of events and makes it anew: empty, and otherwise as it was.
     pub(crate) fn make_anew(&self, topic: &str, partitions: i32) {
         done(self.client.delete_topics(&[topic], &self.options));

@@ -40,6 +40,15 @@ impl Deployment {
         &self.log
     }
 
+    /// What its committer is called by Kafka.
+    pub(crate) fn committer(&self) -> String {
+        format!("{}-committer", self.name)
+    }
+
+    pub(crate) fn rows_topic(&self) -> String {
+        format!("{}-event_metrics", self.name)
+    }
+
     pub(crate) fn events_topic(&self) -> String {
         format!("{}-events", self.name)
     }
