@@ -9,5 +9,6 @@ pub mod tools;
 
 mod fetched;
 mod ports;
+mod process;
 
 pub use kafka::{Kafka, test_kafka};

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, ensure};
 
@@ -11,6 +12,17 @@ use anyhow::{Context, ensure};
 #[expect(clippy::disallowed_methods, reason = "a developer command is its own configuration")]
 pub fn in_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
+}
+
+/// Says that a test is left out, and why; returns what it said.
+///
+/// # Panics
+/// The same under continuous integration, where nothing is left out.
+pub fn left_out(why: &str) -> String {
+    let sentence = format!("left out: {why}");
+    assert!(!in_ci(), "{sentence}");
+    eprintln!("{sentence}");
+    sentence
 }
 
 /// Whether a program of that name answers to `--version`.
@@ -33,6 +45,7 @@ pub fn path_of(program: &str) -> Option<PathBuf> {
 /// # Errors
 /// When the program is missing and stays so.
 pub fn need(program: &str, package: &str) -> Result<(), String> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
     if answers(program) {
         return Ok(());
     }
@@ -40,7 +53,12 @@ pub fn need(program: &str, package: &str) -> Result<(), String> {
     if !in_ci() {
         return Err(remedy);
     }
-    println!("   {program} is missing; installing Debian's {package}");
+    // Tests run side by side, and Debian's tools one at a time.
+    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    if answers(program) {
+        return Ok(());
+    }
+    eprintln!("   {program} is missing; installing Debian's {package}");
     let mut update = Command::new("apt-get");
     update.args(["update", "-q"]).stdout(Stdio::null());
     let mut install = Command::new("apt-get");

@@ -10,37 +10,26 @@ use crate::{fetched, tools};
 
 /// The folder of the broker's jars: those of a Kafka that is installed, or fetched when they are not there yet.
 pub(super) fn jars() -> anyhow::Result<PathBuf> {
+    tools::need("java", "default-jre-headless").map_err(anyhow::Error::msg)?;
     let scripts = ["kafka-server-start.sh", "kafka-server-start"];
     if let Some(jars) = scripts.into_iter().find_map(tools::path_of).and_then(|script| beside(&script)) {
-        tools::need("java", "default-jre-headless").map_err(anyhow::Error::msg)?;
         return Ok(jars);
     }
-    let folder = fetched::folder()?.join(format!("kafka-{VERSION}"));
-    if folder.join("complete").exists() {
-        tools::need("java", "default-jre-headless").map_err(anyhow::Error::msg)?;
-        return Ok(folder);
-    }
-    for (program, package) in [("java", "default-jre-headless"), ("mvn", "maven")] {
-        tools::need(program, package).map_err(anyhow::Error::msg)?;
-    }
-    println!("   fetching Kafka {VERSION} into {}", folder.display());
-    // Several may fetch at once: each into a folder of its own, and one of them stays.
-    let parts = folder.with_extension(format!("{}.parts", std::process::id()));
-    std::fs::create_dir_all(&parts).with_context(|| format!("cannot create {}", parts.display()))?;
-    std::fs::write(parts.join("pom.xml"), pom()).context("cannot write pom.xml")?;
+    fetched::once(&format!("kafka-{VERSION}"), fetch)
+}
+
+fn fetch(folder: &Path) -> anyhow::Result<()> {
+    tools::need("mvn", "maven").map_err(anyhow::Error::msg)?;
+    eprintln!("   fetching Kafka {VERSION} into {}", folder.display());
+    std::fs::write(folder.join("pom.xml"), pom()).context("cannot write pom.xml")?;
     let mut maven = Command::new("mvn");
-    maven.current_dir(&parts).args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"]);
+    maven.current_dir(folder).args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"]);
     let status = maven.arg("-DoutputDirectory=.").status().context("cannot run mvn")?;
     ensure!(
         status.success(),
         "mvn ended with {status}: Kafka {VERSION} could not be fetched from Maven Central"
     );
-    std::fs::write(parts.join("complete"), VERSION).context("cannot write a mark")?;
-    if std::fs::rename(&parts, &folder).is_err() {
-        std::fs::remove_dir_all(&parts).context("cannot remove what was fetched twice")?;
-    }
-    ensure!(folder.join("complete").exists(), "{} is there, but not complete: remove it", folder.display());
-    Ok(folder)
+    Ok(())
 }
 
 /// The jars that belong to a script of Kafka's.

@@ -1,16 +1,17 @@
 //! The broker's process.
 
-use std::fs::File;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::{Context, ensure};
 
 use crate::ports;
+use crate::process::{self, Process};
+
+/// How long a broker may take to answer.
+const START_DEADLINE: Duration = Duration::from_secs(90);
 
 /// What a broker is configured by; its folder has it.
 const PROPERTIES: &str = "server.properties";
@@ -58,77 +59,22 @@ fn properties(address: &str, controller: u16, dir: &Path) -> String {
         + "\n"
 }
 
-/// A java that has the broker's classes and writes to its log.
+/// A java that has the broker's classes.
 fn java(jars: &Path, dir: &Path) -> anyhow::Result<Command> {
-    let log =
-        File::options().create(true).append(true).open(dir.join("log")).context("cannot open its log")?;
-    let mut java = Command::new("java");
-    java.current_dir(dir)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().context("cannot share its log")?)
-        .stderr(log);
+    let mut java = process::command("java", dir)?;
     java.args(["-Xmx1g", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp"]);
     java.arg(jars.join("*"));
     Ok(java)
 }
 
-/// A running broker. Killed when dropped.
-#[derive(Debug)]
-pub(super) struct Server {
-    child: Option<Child>,
-    log: std::path::PathBuf,
-}
-
-impl Server {
-    /// With `stays` a Ctrl-C for whoever started it is not for the broker.
-    pub(super) fn start(jars: &Path, dir: &Path, stays: bool) -> anyhow::Result<Self> {
-        let mut command = java(jars, dir)?;
-        command.args(["kafka.Kafka", PROPERTIES]);
-        if stays {
-            command.process_group(0);
-        }
-        let child = command.spawn().context("cannot run java")?;
-        Ok(Self { child: Some(child), log: dir.join("log") })
-    }
-
-    /// Waits until somebody listens there.
-    pub(super) fn wait_for(&mut self, address: &str, deadline: Duration) -> anyhow::Result<()> {
-        let socket = address.to_socket_addrs().ok().and_then(|mut sockets| sockets.next());
-        let socket = socket.with_context(|| format!("{address} is no address"))?;
-        let began = Instant::now();
-        while TcpStream::connect_timeout(&socket, Duration::from_secs(1)).is_err() {
-            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-            if let Some(status) = ended {
-                bail!("the broker ended with {status}: see {}", self.log.display());
-            }
-            ensure!(began.elapsed() < deadline, "the broker does not come up: see {}", self.log.display());
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
-        Ok(())
-    }
-
-    pub(super) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            // It may have ended already.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-
-    pub(super) fn pause(&self, pause: bool) -> anyhow::Result<()> {
-        let child = self.child.as_ref().context("it was killed")?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("it has no process id")?;
-        kill_process(pid, if pause { Signal::STOP } else { Signal::CONT })
-            .context("it cannot be sent a signal")
-    }
-
-    pub(super) fn leave(mut self) -> u32 {
-        self.child.take().map_or(0, |child| child.id())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
+/// Starts the broker, and waits until somebody listens at its address.
+pub(super) fn start(jars: &Path, dir: &Path, address: &str, stays: bool) -> anyhow::Result<Process> {
+    let socket = address.to_socket_addrs().ok().and_then(|mut sockets| sockets.next());
+    let socket = socket.with_context(|| format!("{address} is no address"))?;
+    let mut command = java(jars, dir)?;
+    command.args(["kafka.Kafka", PROPERTIES]);
+    let mut process = Process::start("the broker", command, dir, stays)?;
+    process
+        .wait_until(START_DEADLINE, || TcpStream::connect_timeout(&socket, Duration::from_secs(1)).is_ok())?;
+    Ok(process)
 }
