@@ -4,6 +4,7 @@
 //! A server of one's own takes the place of a fetched one where the environment names it. Nothing of the
 //! product imports this crate.
 
+pub mod clickhouse;
 pub mod kafka;
 pub mod tools;
 
@@ -11,4 +12,5 @@ mod fetched;
 mod ports;
 mod process;
 
+pub use clickhouse::{ClickHouse, test_clickhouse};
 pub use kafka::{Kafka, test_kafka};
