@@ -6,6 +6,7 @@
 
 pub mod clickhouse;
 pub mod kafka;
+pub mod redis;
 pub mod tools;
 
 mod fetched;
@@ -14,3 +15,4 @@ mod process;
 
 pub use clickhouse::{ClickHouse, test_clickhouse};
 pub use kafka::{Kafka, test_kafka};
+pub use redis::{Redis, test_redis};
