@@ -25,7 +25,7 @@ enum Command {
         #[arg(long, conflicts_with = "only")]
         list: bool,
     },
-    /// Real servers to try things with: Kafka.
+    /// Real servers to try things with: Kafka, ClickHouse and Redis.
     Services {
         #[command(subcommand)]
         action: services::Action,

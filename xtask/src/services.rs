@@ -1,16 +1,22 @@
-//! `cargo xtask services`: real servers to try things with.
+//! `cargo xtask services`: real servers to try things with, and those that the tests are given.
+//!
+//! What there is to say about one kind of server is a line of the table in `kinds`.
 
-use std::path::{Path, PathBuf};
+mod kinds;
+mod running;
 
-use anyhow::Context;
-use tidegate_services::{Kafka, kafka};
+use std::any::Any;
 
+use anyhow::ensure;
+
+use self::kinds::{ALL, FOR_TESTS, Kind};
+use self::running::Running;
 use crate::workspace::Workspace;
 
 /// What is asked of the servers.
 #[derive(Clone, Copy, Debug, clap::Subcommand)]
 pub enum Action {
-    /// Start every server that is not running, on free ports, and print where they listen.
+    /// Start every server that is not running, on free ports, and print the lines that have tests take them.
     Up,
     /// End them; what they keep stays.
     Down,
@@ -18,73 +24,69 @@ pub enum Action {
     Status,
 }
 
-/// A broker for the tests of one run, unless the environment names one.
-///
-/// # Errors
-/// A sentence that says why there is none.
-pub fn kafka_for_tests(workspace: &Workspace) -> Result<Option<Kafka>, String> {
-    if kafka::named().is_some() {
-        return Ok(None);
-    }
-    let dir = workspace.target.join("tests/kafka");
-    let _ = std::fs::remove_dir_all(&dir);
-    Kafka::start(&dir).map(Some).map_err(|error| format!("without Kafka: {error:#}"))
+/// A server for the tests of one run. It ends when this is dropped.
+pub struct Started {
+    /// Tells the tests of it.
+    pub variable: &'static str,
+    /// Where it listens, as the variable wants it.
+    pub address: String,
+    _server: Box<dyn Any>,
 }
 
-/// Carries it out.
+impl Started {
+    fn new(variable: &'static str, address: String, server: impl Any) -> Self {
+        Self { variable, address, _server: Box::new(server) }
+    }
+}
+
+/// The servers for the tests of one run, except for those that the environment names; where one cannot be
+/// started, a sentence that says why.
+pub fn for_tests(workspace: &Workspace) -> Vec<Result<Started, String>> {
+    let start = |kind: &Kind| {
+        let dir = workspace.target.join("tests").join(kind.name);
+        let _ = std::fs::remove_dir_all(&dir);
+        (kind.start)(&dir).map_err(|error| format!("without {}: {error:#}", kind.title))
+    };
+    FOR_TESTS.iter().filter(|kind| !(kind.is_named)()).map(start).collect()
+}
+
+/// Carries it out. A server that fails does not keep the others from it.
 ///
 /// # Errors
 /// When a server cannot be fetched, started or ended.
 pub fn run(workspace: &Workspace, action: Action) -> anyhow::Result<()> {
-    let dir = workspace.target.join("services/kafka");
-    let running = Running::read(&dir);
-    match (action, running) {
-        (Action::Up, None) => {
-            let (pid, address) = Kafka::start_to_stay(&dir)?;
-            std::fs::write(Running::file(&dir), format!("{pid} {address}\n"))
-                .context("cannot note what runs")?;
-            show(&address);
+    let mut failures = Vec::new();
+    for kind in &ALL {
+        if let Err(error) = run_one(workspace, action, kind) {
+            println!("# {}: {error:#}", kind.name);
+            failures.push(kind.title);
         }
-        (Action::Up | Action::Status, Some(running)) => show(&running.address),
-        (Action::Status, None) => println!("kafka    not running"),
+    }
+    ensure!(failures.is_empty(), "not carried out for {}", failures.join(", "));
+    Ok(())
+}
+
+/// Every line that it prints is one for a shell: an `export`, or a comment.
+fn run_one(workspace: &Workspace, action: Action, kind: &Kind) -> anyhow::Result<()> {
+    let dir = workspace.target.join("services").join(kind.name);
+    match (action, Running::read(&dir)) {
+        (Action::Up, None) => {
+            let (pid, address) = (kind.start_to_stay)(&dir)?;
+            Running::note(&dir, pid, &address)?;
+            show(kind, &address)?;
+        }
+        (Action::Up | Action::Status, Some(running)) => show(kind, &running.address)?,
+        (Action::Status, None) => println!("# {}: not running", kind.name),
         (Action::Down, Some(running)) => {
             running.end()?;
-            std::fs::remove_file(Running::file(&dir)).context("cannot forget what ran")?;
-            println!("kafka    ended");
+            println!("# {}: ended", kind.name);
         }
-        (Action::Down, None) => println!("kafka    was not running"),
+        (Action::Down, None) => println!("# {}: was not running", kind.name),
     }
     Ok(())
 }
 
-fn show(address: &str) {
-    println!("kafka    {address}  version {}; export {}={address}", kafka::VERSION, kafka::VARIABLE);
-}
-
-/// A server that an earlier command left running.
-struct Running {
-    pid: String,
-    address: String,
-}
-
-impl Running {
-    fn file(dir: &Path) -> PathBuf {
-        dir.join("running")
-    }
-
-    /// What was noted, if that process is still a broker.
-    fn read(dir: &Path) -> Option<Self> {
-        let noted = std::fs::read_to_string(Self::file(dir)).ok()?;
-        let (pid, address) = noted.trim().split_once(' ')?;
-        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
-        command.contains("kafka.Kafka").then(|| Self { pid: pid.to_owned(), address: address.to_owned() })
-    }
-
-    fn end(&self) -> anyhow::Result<()> {
-        crate::process::run_command(std::process::Command::new("kill").arg(&self.pid))?;
-        while Path::new(&format!("/proc/{}", self.pid)).exists() {
-            std::thread::park_timeout(std::time::Duration::from_millis(50));
-        }
-        Ok(())
-    }
+fn show(kind: &Kind, address: &str) -> anyhow::Result<()> {
+    println!("export {}={address}  # {} {}", kind.variable, kind.title, (kind.version)(address)?);
+    Ok(())
 }

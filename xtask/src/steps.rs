@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
-use tidegate_services::kafka;
 
 use crate::process::{run_command, run_tests};
 use crate::tally::Tally;
@@ -205,17 +204,18 @@ impl Step {
             Action::Tests(arguments) => {
                 let mut command = cargo();
                 command.current_dir(&workspace.root).args(arguments);
-                let kafka = services::kafka_for_tests(workspace);
-                let left_out = match &kafka {
-                    Ok(kafka) => {
-                        command.envs(kafka.as_ref().map(|kafka| (kafka::VARIABLE, kafka.address())));
-                        None
+                let (mut servers, mut missing) = (Vec::new(), Vec::new());
+                for started in services::for_tests(workspace) {
+                    match started {
+                        Ok(server) => servers.push(server),
+                        Err(why) if tools::in_ci() => bail!("{why}"),
+                        Err(why) => missing.push(why),
                     }
-                    Err(missing) if tools::in_ci() => bail!("{missing}"),
-                    Err(missing) => Some(missing.clone()),
-                };
+                }
+                command.envs(servers.iter().map(|server| (server.variable, &server.address)));
                 run_tests(&mut command, &mut std::io::stdout().lock(), tally)?;
-                Ok(left_out.map_or(Outcome::Passed, Outcome::PassedBut))
+                let without = missing.join("; ");
+                Ok(if without.is_empty() { Outcome::Passed } else { Outcome::PassedBut(without) })
             }
             Action::Faults(check) => {
                 let faults = check(workspace)?;
