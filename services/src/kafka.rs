@@ -14,6 +14,9 @@ pub const VERSION: &str = "4.3.1";
 /// Names a server to use, as `host:port`, instead of one that is started.
 pub const VARIABLE: &str = "TIDEGATE_TEST_KAFKA";
 
+/// Where it listens, unless it is told otherwise.
+const LOCAL: &str = "127.0.0.1";
+
 /// A broker of our own. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Kafka {
@@ -28,7 +31,15 @@ impl Kafka {
     /// # Errors
     /// When it cannot be fetched or does not come up; what is missing is named.
     pub fn start(dir: &Path) -> anyhow::Result<Self> {
-        Self::start_as(dir, false)
+        Self::start_as(dir, LOCAL, false)
+    }
+
+    /// Starts one that listens at another address of this machine, for whoever cannot reach the local one.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start).
+    pub fn start_at(dir: &Path, host: &str) -> anyhow::Result<Self> {
+        Self::start_as(dir, host, false)
     }
 
     /// Starts one that stays when whoever started it ends, and says its process id and where it listens.
@@ -36,14 +47,14 @@ impl Kafka {
     /// # Errors
     /// Those of [`start`](Self::start).
     pub fn start_to_stay(dir: &Path) -> anyhow::Result<(u32, String)> {
-        let Self { process, address, .. } = Self::start_as(dir, true)?;
+        let Self { process, address, .. } = Self::start_as(dir, LOCAL, true)?;
         Ok((process.leave(), address))
     }
 
-    fn start_as(dir: &Path, stays: bool) -> anyhow::Result<Self> {
+    fn start_as(dir: &Path, host: &str, stays: bool) -> anyhow::Result<Self> {
         let jars = install::jars()?;
         let dir = process::folder(dir)?;
-        let address = server::prepare(&jars, &dir)?;
+        let address = server::prepare(&jars, &dir, host)?;
         let process = server::start(&jars, &dir, &address, stays)?;
         Ok(Self { process, dir, address })
     }

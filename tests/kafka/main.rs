@@ -4,6 +4,7 @@ mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
 mod load;
+mod namespace;
 mod operator;
 mod outage;
 mod stack;

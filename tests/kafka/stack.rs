@@ -9,6 +9,12 @@ use tempfile::TempDir;
 use crate::common::service::{SHORT, Service};
 use crate::common::{run, tidegate};
 
+/// Starts a role's command, and waits until it has said its addresses.
+pub(crate) fn start(role: &str, command: &mut Command) -> Service {
+    let last = ROLES.iter().find(|(name, _)| *name == role).expect("a role").1;
+    Service::spawn_until(command, last)
+}
+
 /// A deployment, and the folder of its processes.
 pub(crate) struct Stack {
     dir: TempDir,
@@ -84,7 +90,6 @@ impl Stack {
 
     /// Starts a role with further arguments.
     pub(crate) fn start_with(&self, role: &str, args: &[&str]) -> Service {
-        let last = ROLES.iter().find(|(name, _)| *name == role).expect("a role").1;
-        Service::spawn_until(self.command(role).args(args), last)
+        start(role, self.command(role).args(args))
     }
 }

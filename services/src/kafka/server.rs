@@ -17,7 +17,7 @@ const START_DEADLINE: Duration = Duration::from_secs(90);
 const PROPERTIES: &str = "server.properties";
 
 /// Writes the configuration of a new broker and formats its storage; says where it will listen.
-pub(super) fn prepare(jars: &Path, dir: &Path) -> anyhow::Result<String> {
+pub(super) fn prepare(jars: &Path, dir: &Path, host: &str) -> anyhow::Result<String> {
     let file = dir.join(PROPERTIES);
     if let Ok(properties) = std::fs::read_to_string(&file) {
         let listeners =
@@ -25,7 +25,7 @@ pub(super) fn prepare(jars: &Path, dir: &Path) -> anyhow::Result<String> {
         return listeners.map(str::to_owned).with_context(|| format!("{} names no listener", file.display()));
     }
     let [port, controller] = ports::free()?;
-    let address = format!("127.0.0.1:{port}");
+    let address = format!("{host}:{port}");
     std::fs::write(&file, properties(&address, controller, dir)).context("cannot write the configuration")?;
     // Any 16 bytes in base64 are the name of a cluster.
     let format = ["kafka.tools.StorageTool", "format", "-t", "dGlkZWdhdGUtdGVzdHMtMQ", "-c", PROPERTIES];
