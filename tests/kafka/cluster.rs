@@ -12,7 +12,7 @@ use crate::common::{self, assert_same, now_ms, query, wait_for};
 use crate::load::{Sender, Sent};
 use crate::stack::Stack;
 use crate::wire::Wire;
-use crate::{counted, events, send_all};
+use crate::{counted, events, send_all, tables};
 
 /// The processes of a dataflow, by their numbers.
 struct Cluster {
@@ -102,15 +102,6 @@ fn any_number_of_processes_makes_the_rows_of_one() {
     for service in [ingest, sink, one] {
         assert!(service.terminate().status.success());
     }
-    let tables = |dir| {
-        let mut all = Vec::new();
-        for (table, columns) in common::TABLES.iter().filter(|(table, _)| *table != "dropped_events") {
-            let sql = format!("SELECT {columns} FROM {table} ORDER BY {columns}");
-            let rows: Vec<String> = query(dir, &sql).iter().map(ToString::to_string).collect();
-            all.push(((*table).to_owned(), rows.join("\n")));
-        }
-        all
-    };
     assert_same(&tables(stack.dir()), &tables(alone.path()), "with several processes");
 }
 

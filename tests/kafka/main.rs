@@ -46,6 +46,16 @@ fn send_all(client: &mut Client, events: &[Event]) {
     }
 }
 
+/// The rows of every table that has some, in an order of their own.
+fn tables(dir: &std::path::Path) -> Vec<(String, String)> {
+    let rows = |(table, columns): &(&str, &str)| {
+        let sql = format!("SELECT {columns} FROM {table} ORDER BY {columns}");
+        let rows: Vec<String> = query(dir, &sql).iter().map(ToString::to_string).collect();
+        ((*table).to_owned(), rows.join("\n"))
+    };
+    common::TABLES.iter().filter(|(table, _)| *table != "dropped_events").map(rows).collect()
+}
+
 fn counted(dir: &std::path::Path) -> u64 {
     let sum = &query(dir, "SELECT coalesce(sum(page_count), 0) AS n FROM session_metrics")[0]["n"];
     sum.as_u64().expect("a number")
@@ -104,15 +114,6 @@ fn roles_around_kafka_make_the_rows_of_one_process() {
     // The ledger of the deployment is in Kafka; the tables are here.
     let ledger = stack.ledger();
     assert_eq!(ledger["EventAggregator"]["accepted"], events.len() + 1, "{ledger}");
-    let tables = |dir| {
-        let mut all = Vec::new();
-        for (table, columns) in common::TABLES.iter().filter(|(table, _)| *table != "dropped_events") {
-            let sql = format!("SELECT {columns} FROM {table} ORDER BY {columns}");
-            let rows: Vec<String> = query(dir, &sql).iter().map(ToString::to_string).collect();
-            all.push(((*table).to_owned(), rows.join("\n")));
-        }
-        all
-    };
     assert_same(&tables(stack.dir()), &tables(alone.path()), "around Kafka");
     rows_have_exactly_the_columns(&stack, &bootstrap);
 }

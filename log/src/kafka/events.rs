@@ -20,6 +20,9 @@ use crate::event::{EventReader, ReadError, RecordRef, Wake};
 /// a new one for long before it is read.
 const PARTITIONS_AGE_MAX: Duration = Duration::from_secs(1);
 
+/// How much longer it is believed when Kafka does not answer: whoever asks waits for it.
+const AWAY_REST: Duration = Duration::from_secs(4);
+
 /// How long a look may take. A worker waits for it, so it is short; Kafka that takes longer counts as away.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -105,13 +108,13 @@ impl EventReader for KafkaEventReader {
         drop((self.consumer.poll(Duration::ZERO), self.looker.poll(Duration::ZERO)));
         // The first time there is nothing else to be done.
         let timeout = if self.partitions.is_some() { LOOK_TIMEOUT } else { self.timeout };
-        let found = match (partitions(&self.looker, &self.topic, timeout), self.partitions.take()) {
-            (Ok(found), _) => found,
+        let (found, rest) = match (partitions(&self.looker, &self.topic, timeout), self.partitions.take()) {
+            (Ok(found), _) => (found, Duration::ZERO),
             // None is ever removed: while Kafka is away there are those that there were.
-            (Err(_), Some((_, known))) => known,
+            (Err(_), Some((_, known))) => (known, AWAY_REST),
             (Err(error), None) => return Err(error),
         };
-        self.partitions = Some((Instant::now(), found.clone()));
+        self.partitions = Some((Instant::now() + rest, found.clone()));
         Ok(found)
     }
 
