@@ -48,6 +48,7 @@ pub trait Subject {
 pub fn run_all<S: Subject>(fresh: impl Fn() -> S) {
     events::appended_events_are_read_back(&fresh());
     events::reading_goes_on_from_any_offset(&fresh());
+    events::single_records_are_read_wherever_they_lie(&fresh());
     events::a_read_is_limited_in_bytes_but_never_empty(&fresh());
     events::offsets_that_do_not_exist_are_errors(&fresh());
     events::a_refused_append_leaves_nothing_behind(&fresh());

@@ -44,6 +44,21 @@ pub fn reading_goes_on_from_any_offset(subject: &impl Subject) {
     }
 }
 
+/// Single records are read wherever they lie: a little ahead, far ahead, and behind.
+pub fn single_records_are_read_wherever_they_lie(subject: &impl Subject) {
+    let (appender, mut reader) = (subject.appender(), subject.reader());
+    for append_no in 0..20 {
+        append(&appender, (0..1_000).map(|no| event(0, &format!("{}", append_no * 1_000 + no))).collect());
+    }
+    for from in [3, 4, 7, 60, 59, 61, 9_000, 19_998, 19_999, 12, 13, 11_000, 0] {
+        let mut read = Vec::new();
+        let next = read_some(&mut reader, P0, Offset(from), 1, &mut |record| {
+            read.push((record.offset.0, String::from_utf8_lossy(record.value).into_owned()));
+        });
+        assert_eq!((read, next), (vec![(from, from.to_string())], Offset(from + 1)));
+    }
+}
+
 /// `max_bytes` ends a read, after the first record at the earliest.
 pub fn a_read_is_limited_in_bytes_but_never_empty(subject: &impl Subject) {
     let (appender, mut reader) = (subject.appender(), subject.reader());

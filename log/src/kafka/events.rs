@@ -23,6 +23,10 @@ const PARTITIONS_AGE_MAX: Duration = Duration::from_secs(1);
 /// How much longer it is believed when Kafka does not answer: whoever asks waits for it.
 const AWAY_REST: Duration = Duration::from_secs(4);
 
+/// So many records are rather read and passed than a partition is begun anew, which throws away what has arrived and asks the
+/// broker again: some milliseconds, against one for a thousand records.
+const SKIP_MAX: u64 = 10_000;
+
 /// How long a look may take. A worker waits for it, so it is short; Kafka that takes longer counts as away.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -58,9 +62,19 @@ impl KafkaEventReader {
         })
     }
 
-    /// The stream of `partition`, at `from`.
+    /// The stream of `partition`, at `from`, or on the way there.
     fn stream(&mut self, partition: PartitionId, from: Offset) -> Result<&mut Stream, ReadError> {
-        let goes_on = self.streams.get_mut(&partition).is_some_and(|stream| stream.go_to(from));
+        let goes_on = match self.streams.get_mut(&partition) {
+            Some(stream) if is_near(stream.position(), from) => {
+                if let Err(error) = stream.skip_to(from) {
+                    let at = stream.position();
+                    return Err(self.refused(partition, at, error));
+                }
+                true
+            }
+            Some(stream) => stream.go_to(from),
+            None => false,
+        };
         if !goes_on {
             let available = self.bounds(partition)?;
             if from < available.start || from > available.end {
@@ -134,6 +148,9 @@ impl EventReader for KafkaEventReader {
         visit: &mut dyn FnMut(RecordRef<'_>),
     ) -> Result<Offset, ReadError> {
         let stream = self.stream(partition, from)?;
+        if stream.position() < from {
+            return Ok(from);
+        }
         let (mut bytes, mut any) = (0, false);
         loop {
             match stream.next(Duration::ZERO) {
@@ -158,6 +175,11 @@ impl EventReader for KafkaEventReader {
         self.streams.values_mut().for_each(|stream| stream.on_arrival(Arc::clone(&wake)));
         self.wake = Some(wake);
     }
+}
+
+/// Whether `from` is so little ahead that what lies before it is read and passed.
+fn is_near(position: Offset, from: Offset) -> bool {
+    position < from && from.since(position) <= SKIP_MAX
 }
 
 /// The partitions of a topic, as Kafka says now.

@@ -164,6 +164,22 @@ impl Stream {
         true
     }
 
+    /// Goes on from `from`, which lies ahead, by passing what has arrived before it. Says whether it is there; otherwise more
+    /// has to arrive, and the next call goes on.
+    pub(super) fn skip_to(&mut self, from: Offset) -> Result<bool, RDKafkaErrorCode> {
+        while self.position < from {
+            match self.next(Duration::ZERO) {
+                Ok(message) if message.offset() < from => self.pass(),
+                // Between messages there may be offsets that hold none.
+                Ok(_) => self.position = from,
+                Err(Nothing::Refused(error)) => return Err(error),
+                Err(Nothing::Yet | Nothing::End) => break,
+            }
+        }
+        self.go_to(self.position);
+        Ok(self.position >= from)
+    }
+
     /// The next message, if one arrives within `wait`. It stays the next one until it is [passed](Self::pass).
     pub(super) fn next(&mut self, wait: Duration) -> Result<&Message, Nothing> {
         let (mut has_ended, mut has_asked) = (false, false);
