@@ -1,6 +1,7 @@
 //! What a sink knows of a store of metric tables.
 //!
-//! A store keeps its own positions in the log, and changes rows and positions together or not at all.
+//! A store keeps its own positions in the log. It changes rows and positions together or not at all; or, where
+//! there are no transactions, rows first, and then such that storing them again changes nothing.
 //! [`conformance`] is the suite that every implementation passes.
 
 pub mod conformance;
@@ -109,13 +110,13 @@ pub enum StoreError {
     /// Surely not stored: no space. Heals when there is room again.
     #[error("no space is left for {path}; free some, storing goes on by itself then")]
     DiskFull {
-        /// The file.
+        /// The file, or the table and its server.
         path: String,
     },
     /// Surely not stored, for another reason of the storage's.
     #[error("cannot write {path}: {reason}")]
     Storage {
-        /// The file.
+        /// The file, or the table and its server.
         path: String,
         /// What the storage said.
         reason: String,
@@ -123,7 +124,7 @@ pub enum StoreError {
     /// May have been stored: the outcome is unknown.
     #[error("the write to {path} may or may not have been stored: {reason}")]
     Indefinite {
-        /// The file.
+        /// The file, or the table and its server.
         path: String,
         /// What the storage said.
         reason: String,
@@ -163,8 +164,8 @@ pub trait MetricStore: Send {
     /// When the storage fails.
     fn positions(&mut self) -> Result<Positions, StoreError>;
 
-    /// Stores the rows of `batch` and moves the position to the end of its range, both or neither; when
-    /// it returns, both are durable. Rows below the position are left out, so that a batch may be
+    /// Stores the rows of `batch` and moves the position to the end of its range, both or neither, or the
+    /// rows first (see the module); when it returns, both are durable. Rows below the position are left out, so that a batch may be
     /// repeated, and may overlap with earlier ones.
     ///
     /// # Errors

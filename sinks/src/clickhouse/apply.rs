@@ -1,0 +1,205 @@
+//! Storing a batch: look up, delete, insert, and then move the position.
+
+use std::collections::BTreeSet;
+
+use tidegate_model::{Offset, PartitionId, Schema};
+
+use super::binary::{Reader, put_text, put_value};
+use super::layout::{GAPS, POSITIONS, UNREADABLE};
+use super::positions::{self, Progress};
+use super::text::{literal, quote};
+use super::{ClickHouseStore, garbled, keys, label, plan};
+use crate::batch::{Batch, Content, Row, Table, UnreadableRow};
+use crate::store::{Applied, Gap, LastRow, Position, StoreError, TopicPartition};
+
+impl ClickHouseStore {
+    pub(super) fn apply_batch(&mut self, batch: &Batch) -> Result<Applied, StoreError> {
+        self.settle()?;
+        let source = (batch.topic.clone(), batch.partition);
+        let next = self.progress_before(&source, batch.range.start)?.position.next;
+        let new = batch.rows.partition_point(|row| row.offset < next);
+        let mut applied = Applied { repeated: new as u64, ..Applied::default() };
+        if batch.range.end <= next {
+            return Ok(applied);
+        }
+        let mut rest = &batch.rows[new..];
+        loop {
+            let (piece, behind) = rest.split_at(rest.len().min(self.config.insert_rows_max.max(1)));
+            let end = behind.first().map_or(batch.range.end, |row| row.offset);
+            applied.add(&self.apply_piece(batch, piece, end)?);
+            if behind.is_empty() {
+                return Ok(applied);
+            }
+            rest = behind;
+        }
+    }
+
+    pub(super) fn skip_gap(&mut self, gap: &Gap) -> Result<(), StoreError> {
+        self.settle()?;
+        let source = (gap.topic.clone(), gap.partition);
+        let before = self.progress_before(&source, gap.missing.start)?;
+        if gap.missing.end <= before.position.next {
+            return Ok(());
+        }
+        let (from, to) = (before.position.next.0, gap.missing.end.0);
+        let mut row = Vec::new();
+        put_text(&mut row, gap.topic.as_bytes());
+        row.extend(gap.partition.0.to_le_bytes());
+        row.extend(from.to_le_bytes());
+        row.extend(to.to_le_bytes());
+        let token = self.session()?.token(&gap.topic, gap.partition.0, from, to);
+        self.insert(GAPS, token, row)?;
+        let position = Position { next: gap.missing.end, ..before.position };
+        self.put_progress(source, Progress { position, ..before })
+    }
+
+    /// How far the partition is stored, which must not be below `start`: the rows between would be lost.
+    fn progress_before(&mut self, source: &TopicPartition, start: Offset) -> Result<Progress, StoreError> {
+        let progress = self.session()?.positions.get(source).copied().unwrap_or_default();
+        let next = progress.position.next;
+        if start > next {
+            let (topic, partition) = source.clone();
+            return Err(StoreError::Gap { topic, partition, next, start });
+        }
+        Ok(progress)
+    }
+
+    fn put_progress(&mut self, source: TopicPartition, progress: Progress) -> Result<(), StoreError> {
+        let row = positions::row(&source, progress);
+        // The largest position of a partition counts, so this may be repeated at any time.
+        let sql = self.table(POSITIONS).insert(&self.server.database);
+        let sent = self.server.insert(&sql, None, &row.into());
+        sent.map_err(|failure| failure.of_write(label(&self.server, POSITIONS)))?;
+        self.session()?.positions.insert(source, progress);
+        Ok(())
+    }
+
+    /// Stores rows that fit one insert, and moves the position to `end`.
+    fn apply_piece(&mut self, batch: &Batch, rows: &[Row], end: Offset) -> Result<Applied, StoreError> {
+        let mut applied = match batch.table {
+            Table::Metrics(schema) => self.put_metrics(schema, batch, rows)?,
+            Table::Dropped => self.put_dropped(batch, rows)?,
+        };
+        self.put_unreadable(batch, rows, &mut applied)?;
+        let source = (batch.topic.clone(), batch.partition);
+        let before = self.session()?.positions.get(&source).copied().unwrap_or_default();
+        let last = rows.last().map(|row| LastRow { offset: row.offset, epoch: row.epoch });
+        let position = Position { next: end, last: last.or(before.position.last) };
+        let unreadable = before.unreadable + applied.unreadable;
+        self.put_progress(source, Progress { position, unreadable })?;
+        Ok(applied)
+    }
+
+    fn put_metrics(
+        &mut self,
+        schema: &'static Schema,
+        batch: &Batch,
+        rows: &[Row],
+    ) -> Result<Applied, StoreError> {
+        let keys: BTreeSet<Box<[u8]>> = rows.iter().filter_map(|row| plan::key(schema, row)).collect();
+        let keys: Vec<Box<[u8]>> = keys.into_iter().collect();
+        let bytes_max = self.config.keys_bytes_max;
+        let existing = keys::look_up(&self.server, schema, &keys, bytes_max)?;
+        let plan = plan::plan(schema, batch.partition, rows, &existing);
+        keys::delete(&self.server, schema, &plan.delete, bytes_max)?;
+        self.insert_rows(schema.table, batch, &plan.insert, |bytes, row| {
+            let Content::Put(values) = &row.content else { unreachable!("only such rows are inserted") };
+            for value in values {
+                put_value(bytes, value);
+            }
+        })?;
+        Ok(plan.applied)
+    }
+
+    fn put_dropped(&mut self, batch: &Batch, rows: &[Row]) -> Result<Applied, StoreError> {
+        let table = batch.table.name();
+        let dropped: Vec<&Row> =
+            rows.iter().filter(|row| matches!(row.content, Content::Dropped(_))).collect();
+        let applied = Applied { put: dropped.len() as u64, ..Applied::default() };
+        let missing = self.missing(table, "1", batch.partition, dropped)?;
+        self.insert_rows(table, batch, &missing, |bytes, row| {
+            let Content::Dropped(dropped) = &row.content else { unreachable!("others were left out") };
+            put_text(bytes, dropped.reason.as_bytes());
+            put_text(bytes, dropped.job.as_bytes());
+            bytes.extend(dropped.partition.0.to_le_bytes());
+            bytes.extend(dropped.offset.0.to_le_bytes());
+            put_text(bytes, &dropped.record);
+        })?;
+        Ok(applied)
+    }
+
+    fn put_unreadable(
+        &mut self,
+        batch: &Batch,
+        rows: &[Row],
+        applied: &mut Applied,
+    ) -> Result<(), StoreError> {
+        let unreadable = rows.iter().filter(|row| matches!(row.content, Content::Unreadable(_)));
+        let unreadable: Vec<&Row> = unreadable.collect();
+        let Some(first) = unreadable.first() else { return Ok(()) };
+        let Content::Unreadable(content) = &first.content else { unreachable!("others were left out") };
+        applied.unreadable = unreadable.len() as u64;
+        applied.first_unreadable = Some(UnreadableRow {
+            topic: batch.topic.clone(),
+            partition: batch.partition,
+            offset: first.offset,
+            reason: content.reason.clone(),
+        });
+        let of_topic = format!("topic = {}", literal(batch.topic.as_bytes()));
+        let missing = self.missing(UNREADABLE, &of_topic, batch.partition, unreadable)?;
+        self.insert_rows(UNREADABLE, batch, &missing, |bytes, row| {
+            let Content::Unreadable(content) = &row.content else { unreachable!("others were left out") };
+            put_text(bytes, batch.topic.as_bytes());
+            put_text(bytes, content.op.as_bytes());
+            put_text(bytes, content.reason.as_bytes());
+            put_text(bytes, &content.record);
+        })
+    }
+
+    /// Those of `rows` that `table`, whose key is the offset, does not have yet.
+    fn missing<'a>(
+        &self,
+        table: &str,
+        condition: &str,
+        partition: PartitionId,
+        mut rows: Vec<&'a Row>,
+    ) -> Result<Vec<&'a Row>, StoreError> {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(rows) };
+        let answer = self.server.read(&format!(
+            "SELECT log_offset FROM {}.{} WHERE {condition} AND log_partition = {partition} \
+             AND log_offset BETWEEN {} AND {}",
+            quote(&self.server.database),
+            quote(table),
+            first.offset,
+            last.offset,
+        ));
+        let answer = answer.map_err(|failure| failure.of_read(label(&self.server, table)))?;
+        let (mut reader, mut there) = (Reader(&answer), BTreeSet::new());
+        while !reader.is_empty() {
+            there.insert(reader.u64().map_err(|error| garbled(&self.server, table, &error))?);
+        }
+        rows.retain(|row| !there.contains(&row.offset.0));
+        Ok(rows)
+    }
+
+    /// Inserts rows, each as `put` writes it and with its stamp behind.
+    fn insert_rows(
+        &mut self,
+        table: &str,
+        batch: &Batch,
+        rows: &[&Row],
+        put: impl Fn(&mut Vec<u8>, &Row),
+    ) -> Result<(), StoreError> {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
+        let mut bytes = Vec::new();
+        for row in rows {
+            put(&mut bytes, row);
+            // The epoch of an unreadable row may itself be what does not fit.
+            bytes.extend(row.epoch.0.min(i64::MAX as u64).to_le_bytes());
+            bytes.extend(batch.partition.0.to_le_bytes());
+            bytes.extend(row.offset.0.to_le_bytes());
+        }
+        let token = self.session()?.token(&batch.topic, batch.partition.0, first.offset.0, last.offset.0);
+        self.insert(table, token, bytes)
+    }
+}

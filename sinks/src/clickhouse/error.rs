@@ -1,0 +1,201 @@
+//! What the server's errors mean: whether something surely did not happen, and what to do.
+
+use std::error::Error as _;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use clickhouse::error::Error;
+
+use super::fit::Misfit;
+use crate::store::StoreError;
+
+/// How much of an answer is repeated in an error, in characters.
+const REASON_CHARS_MAX: usize = 400;
+
+/// A statement failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// The server's number of the error, when it is the server's.
+    pub(super) code: Option<u32>,
+    /// Whether the statement surely did nothing.
+    pub(super) is_definite: bool,
+    pub(super) reason: String,
+}
+
+/// Errors that the server finds before it changes anything, each with what to do.
+const DEFINITE: [(u32, &str); 21] = [
+    (6, ""),
+    (16, "restart, and the table is checked"),
+    (27, ""),
+    (33, ""),
+    (38, ""),
+    (41, ""),
+    (43, ""),
+    (46, ""),
+    (47, "restart, and the table is checked"),
+    (53, "restart, and the table is checked"),
+    (60, "restart, and the table is made"),
+    (62, ""),
+    (81, "restart, and the database is made"),
+    (164, "give the user the right to write"),
+    (192, "check the user"),
+    (193, "check the password"),
+    (194, "give a password"),
+    (202, "storing goes on by itself when the server has less to do"),
+    (252, "storing goes on by itself when the server has merged parts"),
+    (497, "give the user the right to do that"),
+    (516, "check the user and the password"),
+];
+
+/// What to do about a connection that broke.
+const AGAIN: &str = "storing goes on by itself when it answers";
+
+const NOT_ENOUGH_SPACE: u32 = 243;
+
+impl Failure {
+    pub(super) fn of(error: &Error) -> Self {
+        let mut reason = error.to_string();
+        let code = if let Error::BadResponse(answer) = error {
+            reason.clone_from(answer);
+            code(answer)
+        } else {
+            None
+        };
+        let refused = is_refused(error);
+        let known = DEFINITE.iter().find(|(known, _)| Some(*known) == code);
+        if let Some((end, _)) = reason.char_indices().nth(REASON_CHARS_MAX) {
+            reason.truncate(end);
+            reason.push('…');
+        }
+        let remedy = match (refused, known) {
+            (true, _) => "start it, or correct its address; storing goes on by itself when it answers",
+            (false, Some((_, remedy))) => remedy,
+            (false, None) if code.is_none() => AGAIN,
+            (false, None) => "",
+        };
+        if let (Error::Network(_), Some(source)) = (error, deepest(error)) {
+            reason = format!("{reason}: {source}");
+        }
+        if !remedy.is_empty() {
+            reason = format!("{}; {remedy}", reason.trim_end());
+        }
+        let is_definite = refused || known.is_some() || code == Some(NOT_ENOUGH_SPACE);
+        Self { code, is_definite, reason }
+    }
+
+    pub(super) fn late(timeout: Duration) -> Self {
+        let reason = format!("no answer within {} ms; {AGAIN}", timeout.as_millis());
+        Self { code: None, is_definite: false, reason }
+    }
+
+    /// As the error of a statement that changes `what`.
+    pub(super) fn of_write(self, what: String) -> StoreError {
+        let Self { code, is_definite, reason } = self;
+        match code {
+            Some(NOT_ENOUGH_SPACE) => StoreError::DiskFull { path: what },
+            _ if is_definite => StoreError::Storage { path: what, reason },
+            _ => StoreError::Indefinite { path: what, reason },
+        }
+    }
+
+    /// As the error of a statement that changes nothing.
+    pub(super) fn of_read(self, what: String) -> StoreError {
+        StoreError::Storage { path: what, reason: self.reason }
+    }
+}
+
+/// `Code: 60. DB::Exception: …`
+fn code(answer: &str) -> Option<u32> {
+    let (_, rest) = answer.split_once("Code: ")?;
+    let end = rest.find(|char: char| !char.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}
+
+/// Whether nobody listens there, so that nothing was sent.
+fn is_refused(error: &Error) -> bool {
+    let mut source = error.source();
+    while let Some(error) = source {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+fn deepest(error: &Error) -> Option<&(dyn std::error::Error + 'static)> {
+    let mut deepest = error.source()?;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    Some(deepest)
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClickHouseOpenError {
+    /// The system has no room for a runtime.
+    #[error("cannot start what talks to ClickHouse")]
+    Runtime(#[from] std::io::Error),
+    /// The server failed.
+    #[error(transparent)]
+    Server(#[from] StoreError),
+    /// A table is there, but not one that rows can be stored in.
+    #[error(transparent)]
+    Unfit(#[from] Box<UnfitTable>),
+}
+
+/// A table of that name is there, but not one that rows can be stored in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "table {table} of ClickHouse {url} cannot hold the rows: {misfit}; \
+     stop whoever inserts into it, and run\n\n{};\n", .statements.join(";\n\n")
+)]
+pub struct UnfitTable {
+    /// The server.
+    pub url: String,
+    /// Database and table.
+    pub table: String,
+    /// What is wrong.
+    pub misfit: Misfit,
+    /// The statements that make it one, to be run in this order.
+    pub statements: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_says_whether_it_surely_did_not_happen() {
+        let answer = |code: u32| Error::BadResponse(format!("Code: {code}. DB::Exception: no. (NO)"));
+        let refused = std::io::Error::from(ErrorKind::ConnectionRefused);
+        let reset = std::io::Error::from(ErrorKind::ConnectionReset);
+        let table = [
+            (answer(60), true, "; restart, and the table is made"),
+            (answer(243), true, "(NO)"),
+            (answer(159), false, "(NO)"),
+            (answer(999), false, "(NO)"),
+            (Error::BadResponse("<html>a proxy".to_owned()), false, AGAIN),
+            (Error::Network(Box::new(refused)), true, "when it answers"),
+            (Error::Network(Box::new(reset)), false, AGAIN),
+            (Error::TimedOut, false, AGAIN),
+        ];
+        for (error, is_definite, end) in table {
+            let failure = Failure::of(&error);
+            assert_eq!(failure.is_definite, is_definite, "{failure:?}");
+            assert!(failure.reason.ends_with(end), "{failure:?}");
+            let told = failure.clone().of_write("the table".to_owned());
+            assert_eq!(told.is_definite(), is_definite, "{told}");
+            assert!(failure.of_read("the table".to_owned()).is_definite());
+        }
+    }
+
+    #[test]
+    fn long_answers_are_cut() {
+        let failure = Failure::of(&Error::BadResponse("ä".repeat(9_999)));
+        assert_eq!(failure.reason.chars().filter(|char| *char == 'ä').count(), REASON_CHARS_MAX);
+    }
+}
