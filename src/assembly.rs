@@ -1,6 +1,7 @@
 //! The whole pipeline on one machine: the embedded log, the runner, and the sink of the metric store.
 
 mod any_log;
+mod clickhouse;
 mod dataflow;
 #[cfg(feature = "kafka")]
 mod kafka;
@@ -10,7 +11,7 @@ mod watched;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
 use tidegate_log::embedded::{self, EmbeddedLog};
@@ -182,7 +183,10 @@ fn start_sinks(
 ) -> Result<Vec<SinkThread>, CommandError> {
     let path = Path::new(&config.data_dir).join(METRICS_FILE);
     let mut threads = Vec::new();
-    if is_stored {
+    let is_on_clickhouse = is_stored && clickhouse::is_used(config);
+    if is_on_clickhouse {
+        threads.push(clickhouse::start(log, config, metrics)?);
+    } else if is_stored {
         std::fs::create_dir_all(&config.data_dir)?;
         // The file is there before the cache begins from it.
         let store = SqliteStore::open(&path).map_err(|error| {
@@ -190,11 +194,12 @@ fn start_sinks(
             CommandError::new(if newer { Exit::Refused } else { Exit::Failure }, error)
         })?;
         let sink = Sink::new(log.row_reader()?, store, sink_config(config));
-        threads.push(SinkThread::start(StoreSteps { sink, metrics }, Arc::new(SystemClock))?);
+        let steps = StoreSteps { sink, metrics, gathers: Duration::ZERO };
+        threads.push(SinkThread::start(steps, Arc::new(SystemClock))?);
     }
     if let Some(watched) = cache {
         let seed: Box<dyn SeedSource> =
-            if is_stored { Box::new(SqliteSeed::new(&path)) } else { Box::new(NoSeed) };
+            if is_stored && !is_on_clickhouse { Box::new(SqliteSeed::new(&path)) } else { Box::new(NoSeed) };
         let sink = CacheSink::new(log.row_reader()?, watched.cache.clone(), seed, cache_sink_config(config));
         threads.push(SinkThread::start(CacheSteps { sink, watched }, Arc::new(SystemClock))?);
     }

@@ -24,6 +24,11 @@ pub(super) trait Steps: Send + 'static {
     /// Has `wake` called after every commit.
     fn on_commit(&mut self, wake: Wake);
 
+    /// How long rows are gathered before the next step, once it has caught up.
+    fn gathers(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Takes a step, and says whether it has caught up.
     fn step(&mut self, now: EventTime) -> Result<bool, Self::Error>;
 }
@@ -116,8 +121,12 @@ fn run<S: Steps>(
                 waits = Some(reason);
             }
         }
+        let next = Instant::now() + sink.gathers();
         // A call, a rest or the other side gone: all mean to look again.
         let _ = woken.recv_timeout(REST);
+        while finish.get().is_none() && Instant::now() < next {
+            let _ = woken.recv_timeout(next.saturating_duration_since(Instant::now()));
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! The sinks as they are stepped in this process, with those who look on.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tidegate_cache::{CacheWriter as _, MemoryCache};
 use tidegate_log::RowReader;
 use tidegate_log::event::Wake;
 use tidegate_model::{Epoch, EventTime};
 use tidegate_runner::{Clock as _, Observer, clock::SystemClock};
-use tidegate_sinks::{CacheSink, CacheSinkError, SeedSource, Sink, SinkError, SqliteStore};
+use tidegate_sinks::{CacheSink, CacheSinkError, MetricStore, SeedSource, Sink, SinkError};
 
 use super::sink_thread::Steps;
 use crate::service::{CacheSinkMetrics, SinkMetrics};
@@ -43,15 +43,21 @@ impl Watchers {
 }
 
 /// The sink of the metric store.
-pub(super) struct StoreSteps {
-    pub(super) sink: Sink<Box<dyn RowReader>, SqliteStore>,
+pub(super) struct StoreSteps<S> {
+    pub(super) sink: Sink<Box<dyn RowReader>, S>,
     pub(super) metrics: Option<SinkMetrics>,
+    /// How long rows are gathered for one insert.
+    pub(super) gathers: Duration,
 }
 
-impl Steps for StoreSteps {
+impl<S: MetricStore + 'static> Steps for StoreSteps<S> {
     type Error = SinkError;
 
     const NAME: &'static str = "the metric store";
+
+    fn gathers(&self) -> Duration {
+        self.gathers
+    }
 
     fn on_commit(&mut self, wake: Wake) {
         self.sink.on_commit(wake);

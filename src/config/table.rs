@@ -276,8 +276,7 @@ settings! {
         /// An insert is sent when so many rows wait.
         store_batch_rows = "store.batch_rows": Count { Count { min: 1, max: 100_000, unit: "rows" } } = "10000",
             Plain "STORAGE_BATCH_SIZE";
-        /// An insert is sent when its oldest row has waited so long. Not used yet: the embedded store takes
-        /// rows as they are committed.
+        /// So long are rows gathered for one insert into ClickHouse. The embedded store takes rows as they are committed.
         store_batch_wait_ms = "store.batch_wait": Span { Span { min_ms: 1, max_ms: 60_000 } } = "1s";
     }
     "Import" {
@@ -333,8 +332,8 @@ settings! {
         /// How long Kafka may take for an answer.
         kafka_request_timeout_ms = "kafka.request_timeout": Span { Span { min_ms: 100, max_ms: 300_000 } } = "10s";
     }
-    "ClickHouse (not used yet)" {
-        /// The host.
+    "ClickHouse: the metric store around Kafka" {
+        /// The host. When it is set, the metric tables are there, and not in the data directory.
         clickhouse_host = "clickhouse.host": Maybe<Text> { Maybe(Text { what: "a host name" }) } = "unset",
             Plain "CLICKHOUSE_HOST";
         /// The HTTP port.

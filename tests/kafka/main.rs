@@ -1,5 +1,6 @@
 //! The pipeline around a real Kafka: each role a process of its own, killed, paused and started twice.
 
+mod clickhouse;
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,0 +1,56 @@
+//! The sink into ClickHouse, where the configuration names a server.
+
+use super::any_log::{Log, is_on_kafka};
+use super::sink_thread::SinkThread;
+use crate::config::Config;
+use crate::exit::CommandError;
+use crate::service::SinkMetrics;
+
+/// Whether rows go there. The embedded log has its own metric store beside it.
+pub(super) fn is_used(config: &Config) -> bool {
+    config.clickhouse_host.is_some() && is_on_kafka(config)
+}
+
+/// Starts it.
+#[cfg(feature = "clickhouse")]
+pub(super) fn start(
+    log: &Log,
+    config: &Config,
+    metrics: Option<SinkMetrics>,
+) -> Result<SinkThread, CommandError> {
+    use std::sync::Arc;
+
+    use tidegate_runner::clock::SystemClock;
+    use tidegate_sinks::{ClickHouseConfig, ClickHouseOpenError, ClickHouseStore, Sink};
+
+    use super::sink_config;
+    use super::watched::StoreSteps;
+    use crate::config::duration;
+    use crate::exit::Exit;
+
+    let defaults = ClickHouseConfig::default();
+    let host = config.clickhouse_host.clone().unwrap_or_default();
+    let password = config.clickhouse_password.reveal();
+    let server = ClickHouseConfig {
+        url: format!("http://{host}:{}", config.clickhouse_port),
+        database: config.clickhouse_database.clone(),
+        user: config.clickhouse_user.clone(),
+        password: (!password.is_empty()).then(|| password.to_owned()),
+        ..defaults
+    };
+    let own = sink_config(config);
+    let store = ClickHouseStore::open_with(server, own.topics.clone()).map_err(|error| {
+        let refused = matches!(error, ClickHouseOpenError::Unfit(_));
+        CommandError::new(if refused { Exit::Refused } else { Exit::Failure }, error)
+    })?;
+    let sink = Sink::new(log.row_reader()?, store, own);
+    let gathers = duration(config.store_batch_wait_ms);
+    SinkThread::start(StoreSteps { sink, metrics, gathers }, Arc::new(SystemClock))
+}
+
+/// This program knows no ClickHouse.
+#[cfg(not(feature = "clickhouse"))]
+pub(super) fn start(_: &Log, _: &Config, _: Option<SinkMetrics>) -> Result<SinkThread, CommandError> {
+    let text = "this tidegate was built without the feature clickhouse: remove clickhouse.host";
+    Err(CommandError::new(crate::exit::Exit::Usage, text))
+}
