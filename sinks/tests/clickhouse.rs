@@ -13,6 +13,7 @@ use tidegate_sinks::clickhouse::{Misfit, UnfitTable};
 use tidegate_sinks::store::conformance::{self, Harness};
 use tidegate_sinks::{ClickHouseConfig, ClickHouseOpenError, ClickHouseStore, Config, Sink, SinkError};
 
+use common::proxy::{Proxy, Way};
 use common::{EVENTS, MemoryLog, event_json};
 
 const NOW: EventTime = EventTime::from_millis(0);
@@ -282,6 +283,64 @@ fn a_table_that_is_gone_is_named_with_what_to_do() {
     let table =
         format!("table {}.event_metrics of ClickHouse http://{}", database.name, address.http_address());
     assert!(told.contains(&table) && told.ends_with("; restart, and the table is made"), "{told}");
+}
+
+/// The connection breaks at every piece of every request and of every answer in turn. Whatever is lost, the
+/// tables end as they do undisturbed, and never show a window twice.
+#[test]
+fn wherever_the_connection_breaks_the_rows_are_the_same() {
+    let Ok(address) = test_clickhouse() else { return };
+    let database = Database::new(&address);
+    let proxy = Proxy::new(address.http_address());
+    let config = ClickHouseConfig { url: format!("http://{}", proxy.address), ..database.config() };
+    let log = MemoryLog::default();
+    for (op, epoch, minutes) in [(Op::Final, 5, 0..4), (Op::Correct, 6, 0..2), (Op::Retract, 6, 2..3)] {
+        for minute in minutes {
+            log.push(EVENTS, 0, epoch, op, event_json(minute, "click", epoch));
+        }
+    }
+    log.push(EVENTS, 0, 6, Op::Final, "no row");
+    let open = || {
+        let store = ClickHouseStore::open(config.clone()).expect("the store opens");
+        Sink::new(log.clone(), store, Config { rows_per_topic_max: 5, ..Config::default() })
+    };
+    let state = || {
+        let tables = ["event_metrics", "unreadable_rows", "sink_positions FINAL"];
+        tables.map(|table| database.query(&format!("SELECT * FROM $.{table} ORDER BY ALL")))
+    };
+    run(&mut open());
+    let expected = state();
+    assert_eq!(database.events(), [shown(0, 6, 6), shown(1, 6, 6), shown(3, 5, 5)]);
+    let (mut definite, mut indefinite) = (0, 0);
+    for way in [Way::There, Way::Back] {
+        for n in 0.. {
+            for table in ["event_metrics", "unreadable_rows", "sink_positions"] {
+                database.query(&format!("TRUNCATE TABLE $.{table}"));
+            }
+            let mut sink = open();
+            proxy.lose(way, n);
+            for attempt in 0.. {
+                assert!(attempt < 100, "{way:?} {n}: it never ends");
+                match sink.step(NOW) {
+                    Ok(progress) if progress.caught_up => break,
+                    Ok(_) => {}
+                    Err(error) if error.is_definite() => definite += 1,
+                    Err(_) => indefinite += 1,
+                }
+                let keys = database.query(
+                    "SELECT count(), uniqExact(window_start, event_type, window_end) FROM $.event_metrics",
+                );
+                let (count, keys) = keys.trim().split_once('\t').expect("two numbers");
+                assert_eq!(count, keys, "{way:?} {n}: a plain SELECT shows a window twice");
+            }
+            assert_eq!(state(), expected, "{way:?} {n}");
+            if !proxy.has_lost() {
+                assert!(n > 10, "{way:?}: {n} pieces are not all");
+                break;
+            }
+        }
+    }
+    assert!(definite > 0 && indefinite > 0, "{definite} and {indefinite}");
 }
 
 #[test]

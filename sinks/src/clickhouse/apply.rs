@@ -68,7 +68,9 @@ impl ClickHouseStore {
         let row = positions::row(&source, progress);
         // The largest position of a partition counts, so this may be repeated at any time.
         let sql = self.table(POSITIONS).insert(&self.server.database);
-        let sent = self.server.insert(&sql, None, &row.into());
+        let next = progress.position.next.0;
+        let token = self.session()?.token(&source.0, source.1.0, next, next);
+        let sent = self.server.insert(&sql, &token, &row.into());
         sent.map_err(|failure| failure.of_write(label(&self.server, POSITIONS)))?;
         self.session()?.positions.insert(source, progress);
         Ok(())

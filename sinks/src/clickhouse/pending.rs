@@ -28,7 +28,7 @@ impl Pending {
 
     /// Sends it: the same bytes and the same token each time, so that the server stores it once.
     pub(super) fn send(&mut self, server: &Server) -> Result<(), StoreError> {
-        let Err(mut failure) = server.insert(&self.sql, Some(&self.token), &self.rows) else {
+        let Err(mut failure) = server.insert(&self.sql, &self.token, &self.rows) else {
             self.may_be_stored = false;
             return Ok(());
         };

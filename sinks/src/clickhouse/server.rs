@@ -58,17 +58,11 @@ impl Server {
     }
 
     /// Sends an insert with its rows. The server takes one with a token that it has seen as done, and
-    /// refuses one while another with its token is on its way.
-    pub(super) fn insert(&self, sql: &str, token: Option<&str>, rows: &Bytes) -> Result<(), Failure> {
+    /// refuses one while another with its token is on its way. (Without a token it would go by the rows.)
+    pub(super) fn insert(&self, sql: &str, token: &str, rows: &Bytes) -> Result<(), Failure> {
         self.wait(async {
-            let insert = self.client.insert_formatted_with(sql);
-            let mut insert = match token {
-                Some(token) => {
-                    insert.with_setting("insert_deduplication_token", token).with_setting("query_id", token)
-                }
-                // Without a token the server would go by the rows.
-                None => insert.with_setting("insert_deduplicate", "0"),
-            };
+            let insert = self.client.insert_formatted_with(sql).with_setting("query_id", token);
+            let mut insert = insert.with_setting("insert_deduplication_token", token);
             insert.send(rows.clone()).await?;
             insert.end().await
         })

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test crate uses a part of it")]
 
 pub(crate) mod cached;
+pub(crate) mod proxy;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
