@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, Message as _, Offset as KafkaOffset, TopicPartitionList};
 use serde_json::json;
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
-use tidegate_log::{EventAppender as _, NewEvent, RowReader};
+use tidegate_log::{EventAppender as _, EventReader as _, NewEvent, RowReader};
 use tidegate_model::row::EventMetrics;
 use tidegate_model::{EventTime, Offset, PartitionId};
 use tidegate_runner::Clock as _;
@@ -23,6 +25,9 @@ use crate::{Scale, Table};
 const EVENTS: usize = 10_000;
 const EVERY: Duration = Duration::from_millis(2);
 
+/// What users' names begin with.
+const USER: &str = "user-";
+
 /// Windows close often, so that there are many.
 const WINDOW_MS: i64 = 200;
 
@@ -36,12 +41,14 @@ pub(super) fn run(bootstrap: &str, scale: Scale) -> anyhow::Result<Table> {
     let events = scale.of(EVENTS);
     Group::new("From an event to its row, at 500 a second", By::Wall, "events", events, 0)
         .rounds(1)
+        .ceiling("the events themselves, by a bare consumer", || bare(&Deployment::new(bootstrap), events))
         .case("2 workers, a tick of 100 ms", || seen(&Deployment::new(bootstrap), events))
         .measure(scale)
 }
 
 /// An event that was acknowledged.
 struct Acknowledged {
+    number: usize,
     time: EventTime,
     partition: PartitionId,
     at: Instant,
@@ -82,6 +89,39 @@ fn seen(deployment: &Deployment, events: usize) -> anyhow::Result<Done> {
     Ok(Done { took, note })
 }
 
+/// The same events, as soon as whoever does nothing but read them has them.
+fn bare(deployment: &Deployment, events: usize) -> anyhow::Result<Done> {
+    let log = deployment.open()?;
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &deployment.bootstrap)
+        .set("group.id", "bench")
+        .set("enable.auto.commit", "false")
+        .set("fetch.wait.max.ms", "5")
+        .create()?;
+    let mut assignment = TopicPartitionList::new();
+    for partition in log.reader()?.partitions()? {
+        let number = i32::try_from(partition.0)?;
+        assignment.add_partition_offset(&deployment.events, number, KafkaOffset::Beginning)?;
+    }
+    consumer.assign(&assignment)?;
+    let reading = std::thread::spawn(move || -> anyhow::Result<BTreeMap<usize, Instant>> {
+        let mut seen = BTreeMap::new();
+        while seen.len() < events {
+            let message = consumer.poll(PATIENCE).context("nothing comes any more")??;
+            let key = message.key().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default();
+            let number = key.strip_prefix(USER).context("an event of somebody else's")?.parse()?;
+            seen.insert(number, Instant::now());
+        }
+        Ok(seen)
+    });
+    let (sent, took) = timed(|| send(&log, events));
+    let sent = sent?;
+    let seen = reading.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
+    let visible = |event: &Acknowledged| Some(seen.get(&event.number)?.saturating_duration_since(event.at));
+    let mut visible: Vec<Duration> = sent.iter().filter_map(visible).collect();
+    Ok(Done { took, note: format!("202 to visible {}", percentiles(&mut visible)?) })
+}
+
 /// Sends events at their pace, whatever becomes of those before.
 fn send(log: &tidegate_log::kafka::KafkaLog, events: usize) -> anyhow::Result<Vec<Acknowledged>> {
     let appender = log.appender()?;
@@ -92,7 +132,7 @@ fn send(log: &tidegate_log::kafka::KafkaLog, events: usize) -> anyhow::Result<Ve
         let mut under_way = tokio::task::JoinSet::new();
         for number in 0..events {
             clock.tick().await;
-            let user = format!("user-{number}");
+            let user = format!("{USER}{number}");
             let (time, partition) = (SystemClock.now(), appender.partition_of(&user));
             let value = json!({
                 "event": {"id": uuid(number), "type": "click"}, "user": {"id": user},
@@ -106,7 +146,7 @@ fn send(log: &tidegate_log::kafka::KafkaLog, events: usize) -> anyhow::Result<Ve
                 appender.append(vec![event]).await?;
                 let at = Instant::now();
                 let mut all = acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
-                all.push(Acknowledged { time, partition, at });
+                all.push(Acknowledged { number, time, partition, at });
                 anyhow::Ok(())
             });
         }
