@@ -30,6 +30,9 @@ pub(crate) use self::message::{Message, Plan};
 /// How often whoever waits looks whether he is told to end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// How often a process says that it is still there, and the other side notices that it heard nothing.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+
 /// One process of several.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {

@@ -10,10 +10,7 @@ use std::time::Duration;
 
 use super::frame::{Frames, send};
 use super::meeting::MeetingError;
-use super::{ClusterConfig, Message};
-
-/// How often a process says that it is still there, and the other side notices that it heard nothing.
-const BEAT_EVERY: Duration = Duration::from_secs(1);
+use super::{BEAT_EVERY, ClusterConfig, Message};
 
 /// A link that takes nothing for so long is broken.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::frame::{Frames, receive, send};
 use super::mesh::give_up_in_time;
 use super::message::{Greeting, Hello};
-use super::{ClusterConfig, How, Message};
+use super::{BEAT_EVERY, ClusterConfig, How, Message};
 
 /// So long may it take, once all are there, to connect each to each. Less than anybody may be silent.
 const CONNECTING_MAX: Duration = Duration::from_secs(10);
@@ -29,9 +29,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How long whoever is not reached is left alone.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
-
-/// How often those who are there are told that others are not.
-const BEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// How often it is said who is waited for.
 const SAY_EVERY: Duration = Duration::from_secs(10);

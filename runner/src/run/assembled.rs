@@ -1,10 +1,14 @@
 //! A run before it has threads: what [`start`](super::start) runs on threads, a simulation steps by itself.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, mpsc};
 
+use tidegate_dataflow::hash::HashKey;
+use tidegate_dataflow::snapshot::Restored;
 use tidegate_dataflow::{GraphConfig, job};
 use tidegate_log::{EventReader, Journal};
+use tidegate_model::{Epoch, JobStart, Offset, PartitionId};
 
 use super::committing::Committing;
 use super::worker::{Driver, WaysOut, WorkerPart};
@@ -98,35 +102,14 @@ where
     if snapshots.is_some() {
         pace = pace.with_snapshots(config.snapshots, clock.now());
     }
-    let graph = GraphConfig {
-        jobs: config.jobs.clone(),
-        time: config.time,
-        hash_key,
-        first: pace.first(),
-        start,
-        restored,
-        starts,
-        provisional_rows_max: config.provisional_rows_max,
-        provisional_lag_max_ms: config.provisional_lag_max_ms,
-    };
-    let fields = job::fields(&config.jobs);
+    let read_before = start.values().map(|end| end.0).sum();
+    let beginning = Beginning { hash_key, first: pace.first(), start, restored, starts };
     let (parts, received) = mpsc::channel();
     let parts = snapshots.is_some().then_some(parts);
     let ways_out = WaysOut { results, parts: parts.clone() };
-    let read_before = graph.start.values().map(|end| end.0).sum();
     let replayed = (replayed_to, read_before);
-    let mut driver = Some(Driver::new(pace, &config, replayed, clock, ways_out, failures.clone()));
-    let workers = (0..config.workers).map(|_| WorkerPart {
-        graph: graph.clone(),
-        fields,
-        reader: open_reader(),
-        in_flight_bytes_max: config.in_flight_bytes_max,
-        control: Arc::clone(&control),
-        failures: failures.clone(),
-        parts: parts.clone(),
-        driver: driver.take(),
-    });
-    let workers: Vec<_> = workers.collect();
+    let driver = Driver::new(pace, &config, replayed, clock, ways_out, failures.clone());
+    let workers = workers(&config, beginning, &open_reader, &failures, parts.as_ref(), Some(driver));
     let snapshotting = snapshots.map(|store| {
         let tells = Tells::Committer { origin: written_by.1, others };
         let from = PartsOf { received, workers: config.workers, generation: written_by.0 };
@@ -152,4 +135,49 @@ where
         failures: failed,
     };
     (assembled, parts)
+}
+
+/// What the workers of every process begin with.
+pub(super) struct Beginning {
+    pub(super) hash_key: HashKey,
+    /// The epoch in which nothing is read.
+    pub(super) first: Epoch,
+    pub(super) start: BTreeMap<PartitionId, Offset>,
+    pub(super) restored: Option<Arc<Restored>>,
+    pub(super) starts: BTreeMap<String, JobStart>,
+}
+
+/// The workers of a process; the first one has the driver, where the process has it.
+pub(super) fn workers<R>(
+    config: &RunnerConfig,
+    beginning: Beginning,
+    open_reader: &impl Fn() -> R,
+    failures: &Failures,
+    parts: Option<&Sender<Part>>,
+    mut driver: Option<Driver>,
+) -> Vec<WorkerPart<R>> {
+    let Beginning { hash_key, first, start, restored, starts } = beginning;
+    let graph = GraphConfig {
+        jobs: config.jobs.clone(),
+        time: config.time,
+        hash_key,
+        first,
+        start,
+        restored,
+        starts,
+        provisional_rows_max: config.provisional_rows_max,
+        provisional_lag_max_ms: config.provisional_lag_max_ms,
+    };
+    let fields = job::fields(&config.jobs);
+    let worker = |_| WorkerPart {
+        graph: graph.clone(),
+        fields,
+        reader: open_reader(),
+        in_flight_bytes_max: config.in_flight_bytes_max,
+        control: Arc::clone(&failures.control),
+        failures: failures.clone(),
+        parts: parts.cloned(),
+        driver: driver.take(),
+    };
+    (0..config.workers).map(worker).collect()
 }

@@ -10,13 +10,11 @@ use std::time::{Duration, Instant};
 
 use tidegate_dataflow::hash::HashKey;
 use tidegate_dataflow::snapshot::Restored;
-use tidegate_dataflow::{GraphConfig, job};
 use tidegate_log::{EventReader, Journal};
 use tidegate_model::Epoch;
 
-use super::assembled::{Assembled, Parts, assemble_with};
+use super::assembled::{Assembled, Beginning, Parts, assemble_with, workers};
 use super::threads::{Task, Threads, launch};
-use super::worker::WorkerPart;
 use super::{Control, Failures, Handle, Running, SNAPSHOTS_PATIENCE};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterPlan, Ends, Event, Events, How, Links, Message, Plan};
@@ -104,29 +102,15 @@ where
     let control = Arc::new(Control::new(status, Some(Arc::clone(&links))));
     let (sender, failed) = mpsc::channel();
     let failures = Failures { sender, control: Arc::clone(&control) };
-    let graph = GraphConfig {
-        jobs: config.jobs.clone(),
-        time: config.time,
+    let beginning = Beginning {
         hash_key: HashKey(plan.hash_key.0, plan.hash_key.1),
         first: plan.first,
         start: plan.start,
         restored,
         starts: plan.starts,
-        provisional_rows_max: config.provisional_rows_max,
-        provisional_lag_max_ms: config.provisional_lag_max_ms,
     };
     let (parts, received) = mpsc::channel();
-    let workers = (0..config.workers).map(|_| WorkerPart {
-        graph: graph.clone(),
-        fields: job::fields(&config.jobs),
-        reader: open_reader(),
-        in_flight_bytes_max: config.in_flight_bytes_max,
-        control: Arc::clone(&control),
-        failures: failures.clone(),
-        parts: Some(parts.clone()),
-        driver: None,
-    });
-    let workers = workers.collect();
+    let workers = workers(&config, beginning, &open_reader, &failures, Some(&parts), None);
     drop(parts);
     let from = PartsOf { received, workers: config.workers, generation: plan.generation };
     let tells = Tells::First(Arc::clone(&links));
