@@ -78,12 +78,20 @@ impl Kafka {
         Ok(())
     }
 
-    /// Stops it where it stands, and has it go on: nothing answers meanwhile.
+    /// Stops it where it stands: nothing answers until [`resume`](Self::resume).
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn pause(&self, pause: bool) -> anyhow::Result<()> {
-        if pause { self.process.pause() } else { self.process.resume() }
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.process.pause()
+    }
+
+    /// Has it go on after [`pause`](Self::pause).
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.process.resume()
     }
 }
 

@@ -164,9 +164,9 @@ impl Stream {
         true
     }
 
-    /// Goes on from `from`, which lies ahead, by passing what has arrived before it. Says whether it is there; otherwise more
-    /// has to arrive, and the next call goes on.
-    pub(super) fn skip_to(&mut self, from: Offset) -> Result<bool, RDKafkaErrorCode> {
+    /// Goes on from `from`, which lies ahead, by passing what has arrived before it. Where that is not all of it, the next call
+    /// goes on.
+    pub(super) fn skip_to(&mut self, from: Offset) -> Result<(), RDKafkaErrorCode> {
         while self.position < from {
             match self.next(Duration::ZERO) {
                 Ok(message) if message.offset() < from => self.pass(),
@@ -177,7 +177,7 @@ impl Stream {
             }
         }
         self.go_to(self.position);
-        Ok(self.position >= from)
+        Ok(())
     }
 
     /// The next message, if one arrives within `wait`. It stays the next one until it is [passed](Self::pass).

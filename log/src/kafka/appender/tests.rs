@@ -154,7 +154,7 @@ fn what_is_on_its_way_at_a_fatal_error_may_have_been_stored() {
     let log = log(broker.address(), "on-its-way");
     let appender = log.appender().expect("the broker answers");
     append(&appender, &["first".to_owned()]).expect("it is stored");
-    broker.pause(true).expect("it is stopped");
+    broker.pause().expect("it is stopped");
     let values = vec!["unknown".to_owned()];
     let outcome = std::thread::scope(|scope| {
         let waits = scope.spawn(|| append(&appender, &values));
@@ -164,7 +164,7 @@ fn what_is_on_its_way_at_a_fatal_error_may_have_been_stored() {
         waits.join().expect("it does not panic")
     });
     assert!(matches!(outcome, Err(AppendError::Indefinite { .. })), "{outcome:?}");
-    broker.pause(false).expect("it goes on");
+    broker.resume().expect("it goes on");
     append_at_last(&appender, "last");
     let stored = stored(&log);
     check(&[(values, outcome)], &stored);
