@@ -102,6 +102,11 @@ pub(super) struct TableLayout {
     pub(super) end: Option<&'static str>,
 }
 
+/// Columns, and behind them where their row comes from.
+fn stamped(columns: impl IntoIterator<Item = ColumnLayout>) -> Vec<ColumnLayout> {
+    columns.into_iter().chain(STAMP).collect()
+}
+
 pub(super) const POSITIONS: &str = "sink_positions";
 pub(super) const GAPS: &str = "sink_gaps";
 pub(super) const UNREADABLE: &str = "unreadable_rows";
@@ -113,16 +118,13 @@ impl TableLayout {
             Table::Metrics(schema) => Self::of_schema(schema),
             Table::Dropped => Self {
                 name: table.name(),
-                columns: [
+                columns: stamped([
                     needed("reason", Kind::Label),
                     needed("job", Kind::Label),
                     needed("partition", Kind::Partition),
                     needed("offset", Kind::Counter),
                     needed("record", Kind::Text),
-                ]
-                .into_iter()
-                .chain(STAMP)
-                .collect(),
+                ]),
                 order: vec!["log_partition", "log_offset"],
                 version: "version",
                 end: None,
@@ -135,7 +137,7 @@ impl TableLayout {
         let is_instant = |column: &&Column| column.kind == ColumnType::Instant;
         Self {
             name: schema.table,
-            columns: columns.chain(STAMP).collect(),
+            columns: stamped(columns),
             order: schema.key.to_vec(),
             version: "version",
             end: schema.columns.iter().rfind(is_instant).map(|column| column.name),
@@ -172,15 +174,12 @@ impl TableLayout {
         };
         let unreadable = Self {
             name: UNREADABLE,
-            columns: [
+            columns: stamped([
                 needed("topic", Kind::Label),
                 needed("op", Kind::Label),
                 needed("reason", Kind::Text),
                 needed("record", Kind::Text),
-            ]
-            .into_iter()
-            .chain(STAMP)
-            .collect(),
+            ]),
             order: vec!["topic", "log_partition", "log_offset"],
             version: "version",
             end: None,
