@@ -1,12 +1,10 @@
 //! The metric tables on a real ClickHouse, with the sink and the server killed under load.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tidegate_services::{ClickHouse, test_kafka};
 
-use crate::common::wait_for;
 use crate::load::Sender;
 use crate::stack::Stack;
 
@@ -41,31 +39,15 @@ fn clickhouse_has_every_row_once_whatever_is_killed() {
         std::thread::park_timeout(Duration::from_millis(700));
         server.restart().expect("it starts again");
     }
-    let sent = sender.end();
-    let sessions = || {
-        let rows = address.query("SELECT session_id, page_count FROM analytics.session_metrics");
-        let rows = rows.expect("it answers");
-        let row = |line: &str| {
-            line.split_once('\t').map(|(id, pages)| (id.to_owned(), pages.to_owned())).expect("two columns")
-        };
-        rows.lines().map(row).collect::<Vec<_>>()
+    let ask = |sql: &str| address.query(sql).expect("it answers");
+    let number = |text: &str| text.trim().parse().expect("a number");
+    let session = |line: &str| {
+        let (session, pages) = line.split_once('\t').expect("two columns");
+        (session.to_owned(), number(pages))
     };
-    wait_for("every acknowledged event to have a row", || {
-        let found: BTreeSet<String> = sessions().into_iter().map(|(session, _)| session).collect();
-        sent.acknowledged.is_subset(&found).then_some(())
-    });
-    let found = sessions();
-    let distinct: BTreeSet<&String> = found.iter().map(|(session, _)| session).collect();
-    assert_eq!(distinct.len(), found.len(), "each session once");
-    assert!(found.iter().all(|(session, pages)| sent.events.contains(session) && pages == "1"));
-    let counted =
-        || address.query("SELECT sum(event_count) FROM analytics.event_metrics").expect("it answers");
-    wait_for("the windows to say the same", || (counted().trim() == found.len().to_string()).then_some(()));
-    println!(
-        "sent {}, acknowledged {}, in rows {}, lost 0, twice 0",
-        sent.events.len(),
-        sent.acknowledged.len(),
-        found.len()
+    sender.end().check_in(
+        || ask("SELECT session_id, page_count FROM analytics.session_metrics").lines().map(session).collect(),
+        || number(&ask("SELECT sum(event_count) FROM analytics.event_metrics")),
     );
     for role in [ingest, dataflow, sink] {
         let ended = role.terminate();

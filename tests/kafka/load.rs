@@ -92,29 +92,38 @@ impl Sent {
         self.acknowledged.extend(other.acknowledged);
     }
 
-    /// Waits until every acknowledged event has a row, and looks at all of them: none is lost, none is there
-    /// twice, and none was never sent.
+    /// Has [`check_in`](Self::check_in) look into the tables of a data directory.
     pub(crate) fn check(&self, dir: &Path) {
-        let sessions = || {
-            let rows = query(dir, "SELECT session_id, page_count FROM session_metrics");
-            rows.into_iter().map(|row| {
-                let session = row["session_id"].as_str().expect("text").to_owned();
-                (session, row["page_count"].as_u64().expect("a number"))
-            })
+        let number = |value: &serde_json::Value| value.as_u64().expect("a number");
+        let session = |row: serde_json::Value| {
+            (row["session_id"].as_str().expect("text").to_owned(), number(&row["page_count"]))
         };
+        let sessions = || {
+            query(dir, "SELECT session_id, page_count FROM session_metrics")
+                .into_iter()
+                .map(session)
+                .collect()
+        };
+        let events =
+            || number(&query(dir, "SELECT coalesce(sum(event_count), 0) AS n FROM event_metrics")[0]["n"]);
+        self.check_in(sessions, events);
+    }
+
+    /// Waits until every acknowledged event has a row, and looks at all of them: none is lost, none is there
+    /// twice, and none was never sent. `sessions` gives their names and pages, `events` what the windows count.
+    pub(crate) fn check_in(&self, sessions: impl Fn() -> Vec<(String, u64)>, events: impl Fn() -> u64) {
         wait_for("every acknowledged event to have a row", || {
-            let found: BTreeSet<String> = sessions().map(|(session, _)| session).collect();
+            let found: BTreeSet<String> = sessions().into_iter().map(|(session, _)| session).collect();
             self.acknowledged.is_subset(&found).then_some(())
         });
-        let found: Vec<(String, u64)> = sessions().collect();
+        let found = sessions();
         let distinct: BTreeSet<&String> = found.iter().map(|(session, _)| session).collect();
         assert_eq!(distinct.len(), found.len(), "each session once");
         let all = found.iter().all(|(session, pages)| self.events.contains(session) && *pages == 1);
         assert!(all, "one page each, of what was sent: {found:?}");
         let counted = found.len() as u64;
         wait_for("the windows to say the same", || {
-            let sum = &query(dir, "SELECT coalesce(sum(event_count), 0) AS n FROM event_metrics")[0]["n"];
-            let sum = sum.as_u64().expect("a number");
+            let sum = events();
             assert!(sum <= counted, "{sum} events in windows, {counted} in sessions");
             (sum == counted).then_some(())
         });

@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::{ClientConfig, Message as _, Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::Message as _;
+use rdkafka::consumer::Consumer as _;
 use serde_json::json;
 use tidegate_dataflow::settings::{JobSettings, TimeSettings};
-use tidegate_log::{EventAppender as _, EventReader as _, NewEvent, RowReader};
+use tidegate_log::{EventAppender as _, NewEvent, RowReader};
 use tidegate_model::row::EventMetrics;
 use tidegate_model::{EventTime, Offset, PartitionId};
 use tidegate_runner::Clock as _;
 use tidegate_runner::clock::SystemClock;
 
-use super::{Deployment, pipeline};
+use super::{Deployment, pipeline, read};
 use crate::clock::timed;
 use crate::measure::{By, Done, Group};
 use crate::{Scale, Table};
@@ -92,17 +92,7 @@ fn seen(deployment: &Deployment, events: usize) -> anyhow::Result<Done> {
 /// The same events, as soon as whoever does nothing but read them has them.
 fn bare(deployment: &Deployment, events: usize) -> anyhow::Result<Done> {
     let log = deployment.open()?;
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &deployment.bootstrap)
-        .set("group.id", "bench")
-        .set("enable.auto.commit", "false")
-        .set("fetch.wait.max.ms", "5")
-        .create()?;
-    let mut assignment = TopicPartitionList::new();
-    for partition in log.reader()?.partitions()? {
-        let number = i32::try_from(partition.0)?;
-        assignment.add_partition_offset(&deployment.events, number, KafkaOffset::Beginning)?;
-    }
+    let (consumer, assignment) = read::consumer(deployment, &log, ("fetch.wait.max.ms", "5"))?;
     consumer.assign(&assignment)?;
     let reading = std::thread::spawn(move || -> anyhow::Result<BTreeMap<usize, Instant>> {
         let mut seen = BTreeMap::new();

@@ -48,19 +48,29 @@ pub(super) fn ours(log: &KafkaLog, events: &Events) -> anyhow::Result<Done> {
     Ok(Done { took, note: per_million(took.cpu, count) })
 }
 
-/// All partitions through the one queue of a consumer.
-pub(super) fn bare(deployment: &Deployment, log: &KafkaLog, events: &Events) -> anyhow::Result<Done> {
-    let consumer: BaseConsumer = ClientConfig::new()
+/// A bare consumer with one more setting, and all partitions from their beginning, for it to be assigned.
+pub(super) fn consumer(
+    deployment: &Deployment,
+    log: &KafkaLog,
+    (name, value): (&str, &str),
+) -> anyhow::Result<(BaseConsumer, TopicPartitionList)> {
+    let consumer = ClientConfig::new()
         .set("bootstrap.servers", &deployment.bootstrap)
         .set("group.id", "bench")
         .set("enable.auto.commit", "false")
-        .set("fetch.queue.backoff.ms", "2")
+        .set(name, value)
         .create()?;
     let mut assignment = TopicPartitionList::new();
     for partition in log.reader()?.partitions()? {
         let number = i32::try_from(partition.0)?;
         assignment.add_partition_offset(&deployment.events, number, KafkaOffset::Beginning)?;
     }
+    Ok((consumer, assignment))
+}
+
+/// All partitions through the one queue of a consumer.
+pub(super) fn bare(deployment: &Deployment, log: &KafkaLog, events: &Events) -> anyhow::Result<Done> {
+    let (consumer, assignment) = consumer(deployment, log, ("fetch.queue.backoff.ms", "2"))?;
     let (mut count, mut bytes) = (0, 0);
     let (read, took) = timed(|| -> anyhow::Result<()> {
         consumer.assign(&assignment)?;
