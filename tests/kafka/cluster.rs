@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tidegate_services::test_kafka;
@@ -10,7 +11,7 @@ use tidegate_services::test_kafka;
 use crate::common::service::{Ended, SHORT, Service, up};
 use crate::common::{self, assert_same, now_ms, query, wait_for};
 use crate::load::{Sender, Sent};
-use crate::stack::Stack;
+use crate::stack::{Stack, start_all};
 use crate::wire::Wire;
 use crate::{counted, events, send_all, tables};
 
@@ -19,13 +20,21 @@ struct Cluster {
     processes: Vec<Service>,
 }
 
-/// Where so many processes listen for each other.
+/// Where so many processes listen for each other. These ports are below those that the system gives to whoever opens a
+/// connection: nobody takes one between now and then.
 fn hosts(processes: usize) -> String {
-    // All at once, so that they differ.
-    let free: Vec<_> =
-        (0..processes).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    let hosts = free.iter().map(|listener| listener.local_addr().expect("it listens").to_string());
-    hosts.collect::<Vec<_>>().join(",")
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % 500).expect("small") * 20;
+    let mut hosts = Vec::new();
+    while hosts.len() < processes {
+        let port = 20_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        let host = format!("127.0.0.1:{port}");
+        // Somebody else may have it all the same.
+        if TcpListener::bind(&host).is_ok() {
+            hosts.push(host);
+        }
+    }
+    hosts.join(",")
 }
 
 impl Cluster {
@@ -36,17 +45,13 @@ impl Cluster {
 
     /// Starts processes each of which knows the others under addresses of its own.
     fn start_at(stack: &Stack, hosts: &[String], workers: usize) -> Self {
-        let workers = workers.to_string();
-        let start = |process: usize, hosts: &str| {
-            let number = process.to_string();
-            stack.start_with("dataflow", &["--hosts", hosts, "--process", &number, "--workers", &workers])
-        };
-        let processes = std::thread::scope(|scope| {
-            let start = &start;
-            let started: Vec<_> =
-                hosts.iter().enumerate().map(|(at, hosts)| scope.spawn(move || start(at, hosts))).collect();
-            started.into_iter().map(|started| started.join().expect("it starts")).collect()
-        });
+        let (workers, mut commands) = (workers.to_string(), Vec::new());
+        for (process, hosts) in hosts.iter().enumerate() {
+            let mut command = stack.command("dataflow");
+            command.args(["--hosts", hosts, "--process", &process.to_string(), "--workers", &workers]);
+            commands.push(command);
+        }
+        let processes = start_all("dataflow", commands);
         Self { processes }
     }
 

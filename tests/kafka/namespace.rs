@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tidegate_services::{Kafka, test_kafka};
 
 use crate::load::Sender;
-use crate::stack::{Stack, start};
+use crate::stack::{Stack, start_all};
 
 /// A network namespace, and the wire to it.
 struct Namespace {
@@ -96,14 +96,7 @@ fn a_host_that_is_cut_off_ends_the_dataflow_on_both_sides() {
         command.args(["--hosts", &hosts, "--process", process, "--workers", "2"]);
         command
     };
-    let started = || {
-        let (mut here, mut there) = (command("0"), namespace.inside(&command("1")));
-        std::thread::scope(|scope| {
-            let here = scope.spawn(|| start("dataflow", &mut here));
-            let there = scope.spawn(|| start("dataflow", &mut there));
-            [here, there].map(|process| process.join().expect("it starts"))
-        })
-    };
+    let started = || start_all("dataflow", vec![command("0"), namespace.inside(&command("1"))]);
     let processes = started();
     std::thread::park_timeout(Duration::from_millis(500));
     namespace.set("down");
@@ -113,10 +106,10 @@ fn a_host_that_is_cut_off_ends_the_dataflow_on_both_sides() {
         assert!(ended.err.contains("nothing was heard of it for 2 s"), "{}", ended.err);
     }
     namespace.set("up");
-    let [here, there] = started();
+    let again = started();
     sender.end().check(stack.dir());
-    here.signal("TERM");
-    for mut process in [here, there] {
+    again[0].signal("TERM");
+    for mut process in again {
         let ended = process.ended();
         assert!(ended.status.success(), "{}", ended.err);
     }

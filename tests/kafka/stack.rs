@@ -1,18 +1,42 @@
 //! The roles as processes around a broker, with topics of their own.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::common::service::{SHORT, Service};
 use crate::common::{run, tidegate};
 
+/// How long processes may take to find each other.
+const PATIENCE: Duration = Duration::from_mins(2);
+
 /// Starts a role's command, and waits until it has said its addresses.
 pub(crate) fn start(role: &str, command: &mut Command) -> Service {
     let last = ROLES.iter().find(|(name, _)| *name == role).expect("a role").1;
     Service::spawn_until(command, last)
+}
+
+/// Starts processes that wait for each other, and waits until all have said their addresses. When one of them does not
+/// start, the others wait for ever: they are not waited for.
+pub(crate) fn start_all(role: &'static str, commands: Vec<Command>) -> Vec<Service> {
+    let (sender, started) = channel();
+    let count = commands.len();
+    for (at, mut command) in commands.into_iter().enumerate() {
+        let sender = sender.clone();
+        // Whoever waits is gone only when the test has failed.
+        std::thread::spawn(move || drop(sender.send((at, start(role, &mut command)))));
+    }
+    let mut all = BTreeMap::new();
+    while all.len() < count {
+        let (at, service) = started.recv_timeout(PATIENCE).expect("every process says its addresses");
+        all.insert(at, service);
+    }
+    all.into_values().collect()
 }
 
 /// A deployment, and the folder of its processes.
