@@ -1,7 +1,7 @@
 //! The environment names of the old stack, on the built service: what they set happens.
 //!
-//! Names of servers that there are not yet (Kafka, ClickHouse, Redis, and where a topic that exists already is
-//! begun) set nothing here; `src/config/tests.rs` holds that they are read.
+//! Names of servers are tested where those servers are: `tests/kafka`. Of what no server of the tests asks for,
+//! `src/config/tests.rs` holds that it is read.
 
 mod common;
 
@@ -17,10 +17,11 @@ use tidegate::config::SETTINGS;
 /// The sources in which names are tested.
 const HERE: &str = include_str!("environment.rs");
 const CONFIG: &str = include_str!("../src/config/tests.rs");
+const KAFKA: &str = include_str!("kafka/old_stack.rs");
 
-/// Which test holds that a name does what it did in the old stack. Those of [`CONFIG`] are read and have no
-/// effect yet.
-const TESTED: [(&str, &[&str], &str); 3] = [
+/// Which test holds that a name does what it did in the old stack. Of those in [`CONFIG`] it is only held that
+/// they are read.
+const TESTED: [(&str, &[&str], &str); 4] = [
     (
         "what_the_names_set_happens",
         &[
@@ -47,20 +48,21 @@ const TESTED: [(&str, &[&str], &str); 3] = [
         HERE,
     ),
     (
-        "every_name_of_the_contract_is_honoured",
+        "the_old_stacks_tests_find_what_they_look_for",
         &[
             "CLICKHOUSE_DB",
             "CLICKHOUSE_HOST",
-            "CLICKHOUSE_PASSWORD",
             "CLICKHOUSE_PORT",
             "CLICKHOUSE_USER",
             "KAFKA_BOOTSTRAP_SERVERS",
             "KAFKA_TOPIC_EVENTS",
             "PROCESSING_KAFKA_SCAN_STARTUP_MODE",
-            "REDIS_DB",
-            "REDIS_HOST",
-            "REDIS_PORT",
         ],
+        KAFKA,
+    ),
+    (
+        "every_name_of_the_contract_is_honoured",
+        &["CLICKHOUSE_PASSWORD", "REDIS_DB", "REDIS_HOST", "REDIS_PORT"],
         CONFIG,
     ),
 ];

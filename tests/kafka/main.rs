@@ -6,6 +6,7 @@ mod cluster;
 mod common;
 mod load;
 mod namespace;
+mod old_stack;
 mod operator;
 mod outage;
 mod stack;
