@@ -9,6 +9,7 @@ pub mod client;
 mod commands;
 pub mod config;
 mod demo;
+mod doctor;
 pub mod exit;
 mod explain;
 pub mod import;

@@ -34,6 +34,25 @@ pub(crate) fn ledger_table(ledger: &Ledger) -> String {
     text
 }
 
+/// Rows of cells under each other, two spaces apart; the columns of `numbers` go to the right.
+pub(crate) fn aligned<const N: usize>(rows: &[[String; N]], numbers: &[usize]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let _ = if numbers.contains(&column) {
+                write!(line, "{cell:>width$}  ")
+            } else {
+                write!(line, "{cell:width$}  ")
+            };
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
 /// A number with a comma between every three digits.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();

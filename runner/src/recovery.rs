@@ -25,6 +25,7 @@ use tidegate_model::binding::{Definition, LastRecord, Manifest, Origin};
 use tidegate_model::planted::{Bug, is_planted};
 use tidegate_model::{Binding, Epoch, Generation, JobStart, Ledger, Offset, PartitionId};
 
+pub use self::definitions::check_definitions;
 pub use self::epochs::{ReplayEpoch, ReplayEpochs};
 pub use self::gap::Accepted;
 

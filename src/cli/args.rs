@@ -1,5 +1,6 @@
 //! The arguments of every command, and the settings that flags stand for.
 
+mod doctor;
 mod explain;
 mod http;
 mod replay;
@@ -15,11 +16,12 @@ use crate::config::Flag;
 use crate::demo;
 use crate::load::Rate;
 use crate::load::traffic::USERS_MAX;
-pub use explain::{ExplainArgs, ExplainFormat};
-pub use http::{HealthcheckArgs, LoadArgs, LoadFormat};
-pub use replay::{ReplayArgs, ReplayFormat};
+pub use doctor::DoctorArgs;
+pub use explain::ExplainArgs;
+pub use http::{HealthcheckArgs, LoadArgs};
+pub use replay::ReplayArgs;
 pub use roles::{CacheApiArgs, DataflowArgs, IngestArgs, SinkArgs};
-pub use topics::{TopicsArgs, TopicsCommand, TopicsFormat};
+pub use topics::{TopicsArgs, TopicsCommand};
 
 const AFTER_LONG_IMPORT: &str = "\
 Examples:
@@ -110,6 +112,9 @@ pub enum Command {
     /// Looks at the deployment's topics in Kafka, or creates those that are missing
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// Looks at every server that the configuration names, and says what is wrong and what to do
+    #[command(after_help = doctor::AFTER_DOCTOR)]
+    Doctor(DoctorArgs),
     /// Turns access logs or JSON Lines into windows and sessions, by event time
     #[command(after_long_help = AFTER_LONG_IMPORT)]
     Import(ImportArgs),
@@ -305,7 +310,7 @@ pub struct LedgerArgs {
 
     /// How the ledger is printed
     #[arg(long, value_enum, default_value_t)]
-    pub format: LedgerFormat,
+    pub format: ReportFormat,
 }
 
 /// Arguments of `config`.
@@ -335,9 +340,9 @@ pub enum RowsFormat {
     Csv,
 }
 
-/// How the ledger is printed.
+/// How a report is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LedgerFormat {
+pub enum ReportFormat {
     /// Columns for people
     #[default]
     Table,
@@ -390,6 +395,7 @@ impl Cli {
             Command::Sink(args) => args.add_to(&mut flags),
             Command::CacheApi(args) => args.add_to(&mut flags),
             Command::Topics(command) => command.args().add_to(&mut flags),
+            Command::Doctor(args) => args.add_to(&mut flags),
             Command::Import(args) => args.add_to(&mut flags),
             Command::Query(args) => args.data_dir.add_to(&mut flags),
             Command::Ledger(args) => {

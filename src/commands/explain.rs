@@ -6,7 +6,7 @@ use tidegate_runner::Clock as _;
 use tidegate_runner::clock::SystemClock;
 
 use super::ledger::open_journal;
-use crate::cli::args::{ExplainArgs, ExplainFormat};
+use crate::cli::args::{ExplainArgs, ReportFormat};
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
 use crate::explain::{Question, explain, gather, print};
@@ -17,8 +17,8 @@ pub(crate) fn run(args: &ExplainArgs, config: &Config, out: &mut dyn Write) -> R
     let facts = gather::facts(question, config, &open_journal(config)?, SystemClock.now())?;
     let explanation = explain(&facts);
     let text = match args.format {
-        ExplainFormat::Table => print::text(&explanation),
-        ExplainFormat::Json => {
+        ReportFormat::Table => print::text(&explanation),
+        ReportFormat::Json => {
             serde_json::to_string_pretty(&explanation).expect("names and numbers are plain JSON") + "\n"
         }
     };

@@ -7,7 +7,7 @@ use tidegate_log::embedded::{EmbeddedJournal, JournalView};
 use tidegate_model::{Binding, Ledger};
 
 use crate::assembly::{is_on_kafka, journal_error};
-use crate::cli::args::{LedgerArgs, LedgerFormat};
+use crate::cli::args::{LedgerArgs, ReportFormat};
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
 use crate::print::ledger_table;
@@ -15,9 +15,9 @@ use crate::print::ledger_table;
 pub(crate) fn run(args: &LedgerArgs, config: &Config, out: &mut dyn Write) -> Result<Exit, CommandError> {
     let ledger = read(config)?;
     let text = match args.format {
-        LedgerFormat::Table if ledger.jobs.is_empty() => "no event was committed yet\n".to_owned(),
-        LedgerFormat::Table => ledger_table(&ledger),
-        LedgerFormat::Json => {
+        ReportFormat::Table if ledger.jobs.is_empty() => "no event was committed yet\n".to_owned(),
+        ReportFormat::Table => ledger_table(&ledger),
+        ReportFormat::Json => {
             serde_json::to_string_pretty(&ledger).expect("names and numbers are plain JSON") + "\n"
         }
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_runner::clock::SystemClock;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::args::{LoadArgs, LoadFormat};
+use crate::cli::args::{LoadArgs, ReportFormat};
 use crate::client::{Client, Target};
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
@@ -41,8 +41,8 @@ pub(crate) fn run(args: &LoadArgs, config: &Config, out: &mut dyn Write) -> Resu
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let totals = runtime.block_on(send(load))?;
     let text = match args.format {
-        LoadFormat::Table => totals.render(),
-        LoadFormat::Json => totals.to_json(),
+        ReportFormat::Table => totals.render(),
+        ReportFormat::Json => totals.to_json(),
     };
     out.write_all(text.as_bytes())?;
     Ok(if totals.is_complete() { Exit::Done } else { Exit::Failure })

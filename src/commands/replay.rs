@@ -5,7 +5,7 @@ use std::io::Write;
 use tidegate_model::Epoch;
 
 use super::ledger::open_journal;
-use crate::cli::args::{ReplayArgs, ReplayFormat};
+use crate::cli::args::{ReplayArgs, ReportFormat};
 use crate::config::Config;
 use crate::exit::{CommandError, Exit};
 use crate::replay::{Question, replay};
@@ -14,8 +14,8 @@ pub(crate) fn run(args: &ReplayArgs, config: &Config, out: &mut dyn Write) -> Re
     let question = Question { from: args.from_epoch.map(Epoch), to: args.to_epoch.map(Epoch) };
     let report = replay(&question, config, &open_journal(config)?)?;
     let text = match args.format {
-        ReplayFormat::Table => report.text(),
-        ReplayFormat::Json => {
+        ReportFormat::Table => report.text(),
+        ReportFormat::Json => {
             serde_json::to_string_pretty(&report).expect("names and numbers are plain JSON") + "\n"
         }
     };

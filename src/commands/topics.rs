@@ -28,7 +28,7 @@ fn on_kafka(command: &TopicsCommand, config: &Config, out: &mut dyn Write) -> Re
     use tidegate_log::kafka::{check_topics, create_topics};
 
     use crate::assembly::{kafka_error, kafka_options};
-    use crate::cli::args::TopicsFormat;
+    use crate::cli::args::ReportFormat;
 
     let options = kafka_options(config);
     let (reports, created) = match command {
@@ -40,8 +40,8 @@ fn on_kafka(command: &TopicsCommand, config: &Config, out: &mut dyn Write) -> Re
     };
     let seen = print::Seen { config, bootstrap: &options.bootstrap, reports: &reports, created };
     let text = match command.args().format {
-        TopicsFormat::Table => seen.table(),
-        TopicsFormat::Json => seen.json(),
+        ReportFormat::Table => seen.table(),
+        ReportFormat::Json => seen.json(),
     };
     out.write_all(text.as_bytes())?;
     Ok(if seen.is_ok() { Exit::Done } else { Exit::Refused })

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use tidegate_dataflow::job::definitions;
 use tidegate_dataflow::settings::JobSettings;
 use tidegate_model::binding::Definition;
 use tidegate_model::planted::{Bug, is_planted};
@@ -41,6 +42,14 @@ pub(super) fn starts(
         starts.insert(job.clone(), now);
     }
     Ok(starts)
+}
+
+/// Whether a start with these settings goes on from `last`: every job that is in it is defined as it was.
+///
+/// # Errors
+/// [`RunError::DefinitionChanged`], of the first job that is defined otherwise.
+pub fn check_definitions(last: &Binding, settings: &JobSettings) -> Result<(), RunError> {
+    starts(last, &definitions(settings), settings, Accept::default()).map(drop)
 }
 
 /// No event that was read up to `last` happened after this, as far as it counts.

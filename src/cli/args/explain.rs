@@ -1,9 +1,9 @@
 //! The arguments of `explain`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tidegate_model::EventTime;
 
-use super::DataDir;
+use super::{DataDir, ReportFormat};
 use crate::explain::subject::Subject;
 
 pub(super) const AFTER_EXPLAIN: &str = "\
@@ -40,17 +40,7 @@ pub struct ExplainArgs {
 
     /// How it is printed
     #[arg(long, value_enum, default_value_t)]
-    pub format: ExplainFormat,
-}
-
-/// How an explanation is printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ExplainFormat {
-    /// Lines for people
-    #[default]
-    Table,
-    /// One object, with everything
-    Json,
+    pub format: ReportFormat,
 }
 
 fn instant(text: &str) -> Result<EventTime, String> {

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::duration;
+use super::{ReportFormat, duration};
 use crate::load::Rate;
 use crate::load::traffic::USERS_MAX;
 
@@ -73,7 +73,7 @@ pub struct LoadArgs {
 
     /// How the report is printed
     #[arg(long, value_enum, default_value_t)]
-    pub format: LoadFormat,
+    pub format: ReportFormat,
 }
 
 /// Arguments of `healthcheck`.
@@ -86,16 +86,6 @@ pub struct HealthcheckArgs {
     /// How long the answer may take
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub timeout: Duration,
-}
-
-/// How the report of a load is printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LoadFormat {
-    /// Columns for people
-    #[default]
-    Table,
-    /// One object
-    Json,
 }
 
 /// A duration in milliseconds, of a day at most.

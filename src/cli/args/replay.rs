@@ -1,8 +1,8 @@
 //! The arguments of `replay`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::DataDir;
+use super::{DataDir, ReportFormat};
 
 pub(super) const AFTER_REPLAY: &str = "\
 Examples:
@@ -33,15 +33,5 @@ pub struct ReplayArgs {
 
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
-    pub format: ReplayFormat,
-}
-
-/// How the result of a replay is printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ReplayFormat {
-    /// Lines for people
-    #[default]
-    Table,
-    /// One object
-    Json,
+    pub format: ReportFormat,
 }

@@ -1,8 +1,8 @@
 //! The arguments of `topics`.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
-use super::Flags;
+use super::{Flags, ReportFormat};
 
 pub(super) const AFTER_TOPICS: &str = "\
 Examples:
@@ -32,17 +32,7 @@ pub struct TopicsArgs {
 
     /// How the topics are printed
     #[arg(long, value_enum, default_value_t)]
-    pub format: TopicsFormat,
-}
-
-/// How topics are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum TopicsFormat {
-    /// Columns for people
-    #[default]
-    Table,
-    /// One object
-    Json,
+    pub format: ReportFormat,
 }
 
 impl TopicsCommand {

@@ -8,6 +8,7 @@ use tidegate_model::Schema;
 
 use crate::assembly::topic_of;
 use crate::config::{Config, show_span};
+use crate::print::aligned;
 
 /// What was seen of the topics.
 pub(super) struct Seen<'a> {
@@ -30,22 +31,10 @@ impl Seen<'_> {
     /// Columns for people, and below them what is wrong.
     pub(super) fn table(&self) -> String {
         let mut text = self.created_lines();
-        let rows: Vec<[String; 9]> = self.reports.iter().map(|report| self.row(report)).collect();
         let header = HEADER.map(str::to_owned);
-        let lines = || std::iter::once(&header).chain(&rows);
-        let widths: [usize; 9] =
-            std::array::from_fn(|column| lines().map(|row| row[column].len()).max().unwrap_or(0));
-        for row in lines() {
-            let mut line = String::new();
-            for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-                // Numbers stand under each other.
-                let _ = match column {
-                    2..=4 => write!(line, "{cell:>width$}  "),
-                    _ => write!(line, "{cell:width$}  "),
-                };
-            }
-            let _ = writeln!(text, "{}", line.trim_end());
-        }
+        let rows = std::iter::once(header).chain(self.reports.iter().map(|report| self.row(report)));
+        let rows: Vec<[String; 9]> = rows.collect();
+        text.push_str(&aligned(&rows, &[2, 3, 4]));
         for fault in self.reports.iter().flat_map(|report| &report.faults) {
             let _ = write!(text, "\n{fault}\n  {}\n", fault.remedy(self.bootstrap));
         }

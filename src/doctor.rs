@@ -1,0 +1,65 @@
+//! What `tidegate doctor` says: every part that the configuration names is reached and looked at, and what is
+//! not as it should be is told with its remedy. Looking changes nothing.
+//!
+//! Each part gathers facts from its server, and a pure function judges them.
+
+mod deployment;
+mod finding;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod local;
+mod print;
+
+use tidegate_model::EventTime;
+
+use crate::assembly::is_on_kafka;
+use crate::config::{Config, LogUrl};
+use finding::Finding;
+pub(crate) use finding::State;
+
+/// Everything that was found.
+#[derive(Debug, Default)]
+pub(crate) struct Diagnosis(Vec<Finding>);
+
+impl Diagnosis {
+    /// Looks at everything that the configuration names. `now` is this machine's clock.
+    pub(crate) fn of(config: &Config, now: impl Fn() -> EventTime) -> Self {
+        // Roles are on Kafka, too, where nothing but the brokers is named.
+        let has_brokers = config.log_url == LogUrl::Embedded && config.kafka_bootstrap_servers.is_some();
+        let log_url = if has_brokers { LogUrl::Kafka(None) } else { config.log_url.clone() };
+        let config = &Config { log_url, ..config.clone() };
+        let mut findings = Vec::new();
+        if is_on_kafka(config) {
+            findings.extend(on_kafka(config, now()));
+        } else {
+            findings.extend(local::examine(config, now()));
+        }
+        Self(findings)
+    }
+
+    /// The worst that was found.
+    pub(crate) fn state(&self) -> State {
+        self.0.iter().map(|finding| finding.state).max().unwrap_or(State::Ok)
+    }
+
+    /// Columns for people, and below them what to do.
+    pub(crate) fn table(&self) -> String {
+        print::table(&self.0)
+    }
+
+    /// One object for programs.
+    pub(crate) fn json(&self) -> String {
+        print::json(&self.0)
+    }
+}
+
+#[cfg(feature = "kafka")]
+fn on_kafka(config: &Config, now: EventTime) -> Vec<Finding> {
+    kafka::examine(config, now)
+}
+
+#[cfg(not(feature = "kafka"))]
+fn on_kafka(_: &Config, _: EventTime) -> Vec<Finding> {
+    let error = crate::assembly::without_kafka();
+    vec![Finding::new("kafka", "log.url", State::Wrong, "this program knows no Kafka").with_remedy(error)]
+}
