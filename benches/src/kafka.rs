@@ -11,6 +11,7 @@ mod read;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub(crate) use append::per_million;
 use tidegate_log::kafka::{KafkaLog, Options, TopicNames};
 use tidegate_model::Schema;
 use tidegate_services::{Kafka, kafka};
@@ -43,14 +44,14 @@ pub fn run(scale: Scale) -> anyhow::Result<Vec<Table>> {
 }
 
 /// Topics of its own.
-struct Deployment {
-    bootstrap: String,
+pub(crate) struct Deployment {
+    pub(crate) bootstrap: String,
     name: String,
     events: String,
 }
 
 impl Deployment {
-    fn new(bootstrap: &str) -> Self {
+    pub(crate) fn new(bootstrap: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("bench-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         Self { bootstrap: bootstrap.to_owned(), events: format!("{name}-events"), name }
@@ -61,11 +62,11 @@ impl Deployment {
         Self { events: self.events.clone(), ..Self::new(&self.bootstrap) }
     }
 
-    fn topic(&self, table: &str) -> String {
+    pub(crate) fn topic(&self, table: &str) -> String {
         format!("{}-{table}", self.name)
     }
 
-    fn open(&self) -> anyhow::Result<KafkaLog> {
+    pub(crate) fn open(&self) -> anyhow::Result<KafkaLog> {
         let tables = Schema::ALL.iter().map(|schema| schema.table).chain(["live_metrics", "dropped_events"]);
         Ok(KafkaLog::open(Options {
             bootstrap: self.bootstrap.clone(),

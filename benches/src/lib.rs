@@ -8,6 +8,7 @@
 //! cannot rot; whether something is fast is never a test.
 
 pub mod built;
+pub mod clickhouse;
 pub mod clock;
 pub mod decode;
 pub mod frames;
@@ -38,7 +39,7 @@ pub struct Suite {
 }
 
 /// Every suite, in the order of the way of an event.
-pub const SUITES: [Suite; 9] = [
+pub const SUITES: [Suite; 10] = [
     Suite { name: "decode", run: decode::run },
     Suite { name: "frames", run: frames::run },
     Suite { name: "windows", run: windows::run },
@@ -48,4 +49,5 @@ pub const SUITES: [Suite; 9] = [
     Suite { name: "import", run: import::run },
     Suite { name: "http", run: http::run },
     Suite { name: "kafka", run: kafka::run },
+    Suite { name: "clickhouse", run: clickhouse::run },
 ];

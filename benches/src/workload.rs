@@ -9,6 +9,7 @@
 mod access_log;
 mod json;
 mod memory;
+mod sessions;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,6 +21,7 @@ use tidegate_model::EventTime;
 pub use access_log::access_log;
 pub use json::JsonLines;
 pub use memory::{MemoryEvent, MemoryLog, MemoryPartition};
+pub(crate) use sessions::session;
 
 /// Users, active or not.
 const USERS: u32 = 100_000;

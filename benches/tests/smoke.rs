@@ -60,3 +60,10 @@ fn a_log_on_kafka_gives_back_what_was_appended_and_makes_rows_of_it() {
         run("kafka");
     }
 }
+
+#[test]
+fn clickhouse_has_every_row_once() {
+    if tidegate_services::test_kafka().is_ok() && tidegate_services::test_clickhouse().is_ok() {
+        run("clickhouse");
+    }
+}

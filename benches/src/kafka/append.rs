@@ -102,6 +102,6 @@ pub(super) fn bare<'a>(
 }
 
 /// Processor time, for a million of them.
-pub(super) fn per_million(cpu: std::time::Duration, events: usize) -> String {
+pub(crate) fn per_million(cpu: std::time::Duration, events: usize) -> String {
     format!("{:.2} CPU s per million", cpu.as_secs_f64() * 1e6 / events as f64)
 }

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use tidegate_log::{Commit, Journal as _, RowReader as _, RowRecord};
 use tidegate_model::binding::BINDING_VERSION;
-use tidegate_model::row::{MetricRow as _, SessionMetrics};
-use tidegate_model::{Binding, DeviceCategory, Epoch, EventTime, Ledger, Offset, Op};
+use tidegate_model::row::MetricRow as _;
+use tidegate_model::{Binding, Epoch, EventTime, Ledger, Offset, Op};
 
 use super::Deployment;
 use super::append::{bare, per_million};
 use crate::clock::timed;
 use crate::measure::{By, Done, Group};
+use crate::workload::session;
 use crate::{Scale, Table};
 
 const SESSIONS: usize = 1_000_000;
@@ -22,7 +23,7 @@ const SESSIONS: usize = 1_000_000;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) fn run(bootstrap: &str, scale: Scale) -> anyhow::Result<Table> {
-    let sessions: Vec<(String, String)> = (0..scale.of(SESSIONS)).map(session).collect();
+    let sessions: Vec<(String, String)> = (0..scale.of(SESSIONS)).map(keyed).collect();
     let bytes = sessions.iter().map(|(_, value)| value.len()).sum();
     Group::new(
         "Sessions that close in one epoch, one transaction",
@@ -43,17 +44,8 @@ pub(super) fn run(bootstrap: &str, scale: Scale) -> anyhow::Result<Table> {
 }
 
 /// A row's key and value.
-fn session(number: usize) -> (String, String) {
-    let start = 1_600_000_000_000 + i64::try_from(number).expect("a few millions");
-    let row = SessionMetrics {
-        session_id: format!("session-{number:012}"),
-        user_id: format!("user-{:09}", number / 3),
-        start_time: EventTime::from_millis(start),
-        end_time: EventTime::from_millis(start + 95_000),
-        duration: 95_000,
-        page_count: 4,
-        device_category: DeviceCategory::ALL[number % DeviceCategory::ALL.len()].to_string(),
-    };
+fn keyed(number: usize) -> (String, String) {
+    let row = session(number);
     (row.message_key(), serde_json::to_string(&row).expect("strings and numbers"))
 }
 
