@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use tidegate_services::{ClickHouse, test_kafka};
 
 use crate::load::Sender;
+use crate::onlooker::Onlooker;
 use crate::stack::Stack;
 
 #[test]
@@ -29,6 +30,7 @@ fn clickhouse_has_every_row_once_whatever_is_killed() {
     ];
     let (ingest, dataflow) = (stack.start("ingest"), stack.start("dataflow"));
     let mut sink = stack.start("sink");
+    let onlooker = Onlooker::start(&address, "analytics");
     let sender = Sender::start(ingest.address("ingest"));
     for _ in 0..2 {
         std::thread::park_timeout(Duration::from_millis(1_500));
@@ -49,6 +51,7 @@ fn clickhouse_has_every_row_once_whatever_is_killed() {
         || ask("SELECT session_id, page_count FROM analytics.session_metrics").lines().map(session).collect(),
         || number(&ask("SELECT sum(event_count) FROM analytics.event_metrics")),
     );
+    onlooker.end();
     for role in [ingest, dataflow, sink] {
         let ended = role.terminate();
         assert!(ended.status.success(), "{}", ended.err);

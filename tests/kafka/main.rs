@@ -7,6 +7,7 @@ mod common;
 mod load;
 mod namespace;
 mod old_stack;
+mod onlooker;
 mod operator;
 mod outage;
 mod stack;
