@@ -17,7 +17,7 @@ use tidegate::load::{self, LoadConfig, LoadStats, Rate, Totals, TrafficConfig};
 use tidegate_runner::clock::SystemClock;
 use tokio_util::sync::CancellationToken;
 
-use self::server::{Server, get};
+pub(crate) use self::server::{Server, get};
 use crate::clock::Took;
 use crate::measure::{By, Done, Group, median};
 use crate::{Scale, Table, built, scratch};

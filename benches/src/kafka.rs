@@ -5,7 +5,7 @@
 
 mod append;
 mod commit;
-mod latency;
+pub(crate) mod latency;
 mod pipeline;
 mod read;
 
@@ -46,8 +46,8 @@ pub fn run(scale: Scale) -> anyhow::Result<Vec<Table>> {
 /// Topics of its own.
 pub(crate) struct Deployment {
     pub(crate) bootstrap: String,
-    name: String,
-    events: String,
+    pub(crate) name: String,
+    pub(crate) events: String,
 }
 
 impl Deployment {

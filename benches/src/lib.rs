@@ -21,6 +21,7 @@ pub mod measure;
 pub mod rows;
 pub mod scale;
 pub mod scratch;
+pub mod served;
 pub mod state;
 pub mod table;
 pub mod windows;
@@ -39,7 +40,7 @@ pub struct Suite {
 }
 
 /// Every suite, in the order of the way of an event.
-pub const SUITES: [Suite; 10] = [
+pub const SUITES: [Suite; 11] = [
     Suite { name: "decode", run: decode::run },
     Suite { name: "frames", run: frames::run },
     Suite { name: "windows", run: windows::run },
@@ -50,4 +51,5 @@ pub const SUITES: [Suite; 10] = [
     Suite { name: "http", run: http::run },
     Suite { name: "kafka", run: kafka::run },
     Suite { name: "clickhouse", run: clickhouse::run },
+    Suite { name: "served", run: served::run },
 ];

@@ -67,3 +67,15 @@ fn clickhouse_has_every_row_once() {
         run("clickhouse");
     }
 }
+
+#[test]
+fn every_window_can_be_read_wherever_it_is_served() {
+    let all = [
+        tidegate_services::test_kafka().is_ok(),
+        tidegate_services::test_clickhouse().is_ok(),
+        tidegate_services::test_redis().is_ok(),
+    ];
+    if all == [true; 3] {
+        run("served");
+    }
+}

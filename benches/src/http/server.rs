@@ -18,14 +18,14 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running server. Killed when dropped.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     urls: BTreeMap<String, String>,
 }
 
 impl Server {
     /// Starts a program in a folder, and waits until it is ready.
-    pub(super) fn start(program: &Path, folder: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) fn start(program: &Path, folder: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         command.env_clear().current_dir(folder).args(arguments);
         command.stdout(Stdio::piped()).stderr(std::fs::File::create(folder.join("log"))?);
@@ -61,17 +61,17 @@ impl Server {
     }
 
     /// The URL of one of its listeners.
-    pub(super) fn url(&self, listener: &str) -> anyhow::Result<&str> {
+    pub(crate) fn url(&self, listener: &str) -> anyhow::Result<&str> {
         self.urls.get(listener).map(String::as_str).with_context(|| format!("it has no listener {listener}"))
     }
 
     /// What it has worked so far.
-    pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         clock::of_process(self.child.id()).context("the system does not tell what a process works")
     }
 
     /// Tells it to end, and waits until it has.
-    pub(super) fn end(mut self) -> anyhow::Result<()> {
+    pub(crate) fn end(mut self) -> anyhow::Result<()> {
         let pid = self.child.id().to_string();
         ensure!(Command::new("kill").args(["-s", "TERM", &pid]).status()?.success(), "it is gone already");
         let deadline = Instant::now() + PATIENCE;
@@ -92,7 +92,7 @@ impl Drop for Server {
 }
 
 /// Asks once, on a runtime of its own.
-pub(super) fn get(url: &str, path: &str) -> anyhow::Result<String> {
+pub(crate) fn get(url: &str, path: &str) -> anyhow::Result<String> {
     let target = Arc::new(Target::parse(url, path)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut client = Client::new(target, Duration::from_secs(10));

@@ -47,9 +47,9 @@ pub(super) fn run(bootstrap: &str, scale: Scale) -> anyhow::Result<Table> {
 }
 
 /// An event that was acknowledged.
-struct Acknowledged {
+pub(crate) struct Acknowledged {
     number: usize,
-    time: EventTime,
+    pub(crate) time: EventTime,
     partition: PartitionId,
     at: Instant,
 }
@@ -113,7 +113,7 @@ fn bare(deployment: &Deployment, events: usize) -> anyhow::Result<Done> {
 }
 
 /// Sends events at their pace, whatever becomes of those before.
-fn send(log: &tidegate_log::kafka::KafkaLog, events: usize) -> anyhow::Result<Vec<Acknowledged>> {
+pub(crate) fn send(log: &tidegate_log::kafka::KafkaLog, events: usize) -> anyhow::Result<Vec<Acknowledged>> {
     let appender = log.appender()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
     let acknowledged = Arc::new(Mutex::new(Vec::with_capacity(events)));
@@ -205,7 +205,7 @@ fn parse(row: &[u8], is_final: bool) -> anyhow::Result<Seen> {
 fn visible(sent: &[Acknowledged], seen: &[Seen]) -> Vec<Duration> {
     let mut by_window: BTreeMap<EventTime, Vec<Instant>> = BTreeMap::new();
     for event in sent {
-        by_window.entry(window_end(event.time)).or_default().push(event.at);
+        by_window.entry(window_end(event.time, WINDOW_MS)).or_default().push(event.at);
     }
     for acknowledged in by_window.values_mut() {
         acknowledged.sort_unstable();
@@ -227,23 +227,28 @@ fn visible(sent: &[Acknowledged], seen: &[Seen]) -> Vec<Duration> {
 
 /// From when each partition has an event behind a window's end to the window's row.
 fn closed(sent: &[Acknowledged], seen: &[Seen]) -> Vec<Duration> {
-    let partitions: std::collections::BTreeSet<_> = sent.iter().map(|event| event.partition).collect();
-    let passed = |end: EventTime| {
-        let first = |partition: &PartitionId| {
-            let behind = sent.iter().filter(|event| event.partition == *partition && event.time >= end);
-            behind.map(|event| event.at).min()
-        };
-        partitions.iter().map(first).collect::<Option<Vec<_>>>()?.into_iter().max()
-    };
     let rows = seen.iter().filter(|row| row.is_final);
-    rows.filter_map(|row| Some(row.at.saturating_duration_since(passed(row.window_end)?))).collect()
+    rows.filter_map(|row| Some(row.at.saturating_duration_since(passed(sent, row.window_end)?))).collect()
 }
 
-fn window_end(time: EventTime) -> EventTime {
-    EventTime::from_millis((time.as_millis().div_euclid(WINDOW_MS) + 1) * WINDOW_MS)
+/// When the watermark passed `end`: each partition had an event behind it by then.
+pub(crate) fn passed(sent: &[Acknowledged], end: EventTime) -> Option<Instant> {
+    let mut first: BTreeMap<PartitionId, Option<Instant>> = BTreeMap::new();
+    for event in sent {
+        let first = first.entry(event.partition).or_default();
+        if event.time >= end {
+            *first = Some(first.map_or(event.at, |first| first.min(event.at)));
+        }
+    }
+    first.into_values().collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
-fn percentiles(took: &mut [Duration]) -> anyhow::Result<String> {
+/// The end of the window that `time` falls into.
+pub(crate) fn window_end(time: EventTime, window_ms: i64) -> EventTime {
+    EventTime::from_millis((time.as_millis().div_euclid(window_ms) + 1) * window_ms)
+}
+
+pub(crate) fn percentiles(took: &mut [Duration]) -> anyhow::Result<String> {
     took.sort_unstable();
     ensure!(!took.is_empty(), "nothing was seen");
     let at = |percent: usize| took[(took.len() - 1) * percent / 100].as_secs_f64() * 1e3;
