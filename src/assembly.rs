@@ -194,7 +194,7 @@ fn start_sinks(
             CommandError::new(if newer { Exit::Refused } else { Exit::Failure }, error)
         })?;
         let sink = Sink::new(log.row_reader()?, store, sink_config(config));
-        let steps = StoreSteps { sink, metrics, gathers: Duration::ZERO };
+        let steps = StoreSteps { sink, metrics, gathers: Duration::ZERO, rows_max: 0, is_behind: true };
         threads.push(SinkThread::start(steps, Arc::new(SystemClock))?);
     }
     if let Some(watched) = cache {

@@ -6,6 +6,9 @@ use crate::config::Config;
 use crate::exit::CommandError;
 use crate::service::SinkMetrics;
 
+#[cfg(feature = "clickhouse")]
+const DAY_MS: i64 = 86_400_000;
+
 /// Whether rows go there. The embedded log has its own metric store beside it.
 pub(super) fn is_used(config: &Config) -> bool {
     config.clickhouse_host.is_some() && is_on_kafka(config)
@@ -36,6 +39,10 @@ pub(super) fn start(
         database: config.clickhouse_database.clone(),
         user: config.clickhouse_user.clone(),
         password: (!password.is_empty()).then(|| password.to_owned()),
+        // The server forgets by days.
+        ttl_days: config
+            .store_retention_ms
+            .map(|ms| u16::try_from((ms + DAY_MS - 1) / DAY_MS).unwrap_or(u16::MAX)),
         ..defaults
     };
     let own = sink_config(config);
@@ -45,7 +52,8 @@ pub(super) fn start(
     })?;
     let sink = Sink::new(log.row_reader()?, store, own);
     let gathers = duration(config.store_batch_wait_ms);
-    SinkThread::start(StoreSteps { sink, metrics, gathers }, Arc::new(SystemClock))
+    let (rows_max, is_behind) = (config.store_batch_rows, true);
+    SinkThread::start(StoreSteps { sink, metrics, gathers, rows_max, is_behind }, Arc::new(SystemClock))
 }
 
 /// This program knows no ClickHouse.

@@ -29,6 +29,11 @@ pub(super) trait Steps: Send + 'static {
         Duration::ZERO
     }
 
+    /// Whether the next step is due at once, after one that has not caught up.
+    fn is_behind(&self) -> bool {
+        true
+    }
+
     /// Takes a step, and says whether it has caught up.
     fn step(&mut self, now: EventTime) -> Result<bool, Self::Error>;
 }
@@ -107,7 +112,7 @@ fn run<S: Steps>(
                     );
                     return Ok(());
                 }
-                if !caught_up {
+                if !caught_up && (last || sink.is_behind()) {
                     continue;
                 }
             }

@@ -48,6 +48,10 @@ pub(super) struct StoreSteps<S> {
     pub(super) metrics: Option<SinkMetrics>,
     /// How long rows are gathered for one insert.
     pub(super) gathers: Duration,
+    /// A step that stores so many may have left others.
+    pub(super) rows_max: u64,
+    /// Whether the last step may have left others.
+    pub(super) is_behind: bool,
 }
 
 impl<S: MetricStore + 'static> Steps for StoreSteps<S> {
@@ -57,6 +61,10 @@ impl<S: MetricStore + 'static> Steps for StoreSteps<S> {
 
     fn gathers(&self) -> Duration {
         self.gathers
+    }
+
+    fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
     fn on_commit(&mut self, wake: Wake) {
@@ -72,7 +80,10 @@ impl<S: MetricStore + 'static> Steps for StoreSteps<S> {
                 Err(_) => metrics.failed(),
             }
         }
-        stepped.map(|progress| progress.caught_up)
+        stepped.map(|progress| {
+            self.is_behind = self.gathers.is_zero() || progress.applied.rows() >= self.rows_max;
+            progress.caught_up
+        })
     }
 }
 

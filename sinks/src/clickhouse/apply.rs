@@ -78,11 +78,15 @@ impl ClickHouseStore {
 
     /// Stores rows that fit one insert, and moves the position to `end`.
     fn apply_piece(&mut self, batch: &Batch, rows: &[Row], end: Offset) -> Result<Applied, StoreError> {
-        let mut applied = match batch.table {
+        // These go first: a start goes on behind the newest row of the batch's table, whatever lies before it.
+        let mut unreadable = Applied::default();
+        self.put_unreadable(batch, rows, &mut unreadable)?;
+        let stored = match batch.table {
             Table::Metrics(schema) => self.put_metrics(schema, batch, rows)?,
             Table::Dropped => self.put_dropped(batch, rows)?,
         };
-        self.put_unreadable(batch, rows, &mut applied)?;
+        let Applied { unreadable, first_unreadable, .. } = unreadable;
+        let applied = Applied { unreadable, first_unreadable, ..stored };
         let source = (batch.topic.clone(), batch.partition);
         let before = self.session()?.positions.get(&source).copied().unwrap_or_default();
         let last = rows.last().map(|row| LastRow { offset: row.offset, epoch: row.epoch });

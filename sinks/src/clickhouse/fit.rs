@@ -76,8 +76,8 @@ impl fmt::Display for Misfit {
 
 /// The first thing that is wrong with a table, if anything is.
 pub(super) fn check(layout: &TableLayout, found: &Found) -> Result<(), Misfit> {
-    // Replicated and shared ones are named so too; the version is the last argument.
-    let replaces = found.engine.ends_with("ReplacingMergeTree");
+    // Not a replicated or shared one: rows are looked up, deleted and inserted on one server, which must see what it did.
+    let replaces = found.engine == "ReplacingMergeTree";
     let arguments = found.engine_full.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
     let last = arguments.and_then(|(arguments, _)| arguments.rsplit(',').next());
     let version = last.map(|last| last.trim().trim_matches('`'));
@@ -102,11 +102,18 @@ pub(super) fn check(layout: &TableLayout, found: &Found) -> Result<(), Misfit> {
             return Err(Misfit::Type { column: column.name, found: kind.clone() });
         }
     }
-    // Replicated tables know repeated inserts by default.
-    if found.engine == "ReplacingMergeTree" && !found.engine_full.contains(DEDUPLICATION_SETTING) {
+    if !knows_repeated_inserts(found) {
         return Err(Misfit::Deduplication);
     }
     Ok(())
+}
+
+/// Whether the table remembers any inserts at all.
+fn knows_repeated_inserts(found: &Found) -> bool {
+    let set = found.engine_full.split_once(DEDUPLICATION_SETTING);
+    let value = set.map(|(_, rest)| rest.trim_start_matches([' ', '=']));
+    let digits = value.and_then(|value| value.split(|digit: char| !digit.is_ascii_digit()).next());
+    digits.and_then(|digits| digits.parse::<u64>().ok()).is_some_and(|remembered| remembered > 0)
 }
 
 fn arguments_belong_to_engine(found: &Found) -> bool {

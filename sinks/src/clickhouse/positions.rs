@@ -1,15 +1,16 @@
 //! The positions: read from what the server holds, and written after rows.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tidegate_model::{Epoch, Offset, PartitionId};
 
 use super::binary::{Reader, Truncated, put_optional, put_text};
-use super::layout::POSITIONS;
+use super::layout::{POSITIONS, UNREADABLE};
 use super::resume::{Facts, resume};
 use super::server::Server;
-use super::text::quote;
+use super::text::{literal, quote};
 use super::{garbled, label};
 use crate::sink::Topic;
 use crate::store::{LastRow, Position, StoreError, TopicPartition};
@@ -25,10 +26,10 @@ pub(super) type ByPartition = BTreeMap<TopicPartition, Progress>;
 
 /// Reads them, from `sink_positions` and from the tables of `topics`.
 pub(super) fn load(server: &Server, topics: &[Topic]) -> Result<ByPartition, StoreError> {
-    let mut unreadable = BTreeMap::new();
+    let mut committed_unreadable = BTreeMap::new();
     let mut facts: BTreeMap<TopicPartition, (&str, Facts)> = BTreeMap::new();
     for (source, progress) in read_committed(server)? {
-        unreadable.insert(source.clone(), progress.unreadable);
+        committed_unreadable.insert(source.clone(), progress.unreadable);
         let committed = Some(progress.position);
         facts.insert(source, (POSITIONS, Facts { committed, table: None }));
     }
@@ -50,7 +51,11 @@ pub(super) fn load(server: &Server, topics: &[Topic]) -> Result<ByPartition, Sto
             ),
         })?;
         let Some(position) = position else { continue };
-        let unreadable = unreadable.get(&source).copied().unwrap_or_default();
+        let mut unreadable = committed_unreadable.get(&source).copied().unwrap_or_default();
+        let counted = facts.committed.unwrap_or_default().next;
+        if position.next > counted {
+            unreadable += count_unreadable(server, &source, counted..position.next)?;
+        }
         positions.insert(source, Progress { position, unreadable });
     }
     Ok(positions)
@@ -98,6 +103,26 @@ fn read_newest(server: &Server, table: &str) -> Result<Vec<(PartitionId, LastRow
         Ok(found)
     };
     read().map_err(|error| garbled(server, table, &error))
+}
+
+/// How many rows at these offsets did not fit. They are put before the other rows of their batch, so those that lie
+/// before the newest row of a table are all there, whether or not the position was moved.
+fn count_unreadable(
+    server: &Server,
+    (topic, partition): &TopicPartition,
+    offsets: Range<Offset>,
+) -> Result<u64, StoreError> {
+    let answer = server.read(&format!(
+        "SELECT uniqExact(log_offset) FROM {}.{} \
+         WHERE topic = {} AND log_partition = {partition} AND log_offset >= {} AND log_offset < {}",
+        quote(&server.database),
+        quote(UNREADABLE),
+        literal(topic.as_bytes()),
+        offsets.start,
+        offsets.end,
+    ));
+    let answer = answer.map_err(|failure| failure.of_read(label(server, UNREADABLE)))?;
+    Reader(&answer).u64().map_err(|error| garbled(server, UNREADABLE, &error))
 }
 
 /// The row of `sink_positions` that says so.
