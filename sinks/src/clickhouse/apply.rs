@@ -107,7 +107,11 @@ impl ClickHouseStore {
         let bytes_max = self.config.keys_bytes_max;
         let existing = keys::look_up(&self.server, schema, &keys, bytes_max)?;
         let plan = plan::plan(schema, batch.partition, rows, &existing);
-        keys::delete(&self.server, schema, &plan.delete, bytes_max)?;
+        if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
+            let token = self.session()?.token(&batch.topic, batch.partition.0, first.offset.0, last.offset.0);
+            let name = format!("{token}/delete");
+            keys::delete(&self.server, schema, &plan.delete, bytes_max, &name)?;
+        }
         self.insert_rows(schema.table, batch, &plan.insert, |bytes, row| {
             let Content::Put(values) = &row.content else { unreachable!("only such rows are inserted") };
             for value in values {

@@ -1,5 +1,8 @@
 //! The rows of some keys: looked up, and deleted.
 //!
+//! What is deleted is named row by row, by key and stamp: a statement that the server carries out late, when nobody
+//! waits for it any more, finds the rows that were looked up or none.
+//!
 //! Keys travel inside of the statement, as `RowBinary` in a string, so that they are compared as the very
 //! values that are inserted, with no text of an instant between.
 
@@ -20,12 +23,10 @@ pub(super) fn look_up(
     bytes_max: usize,
 ) -> Result<ByKey, StoreError> {
     let mut found = ByKey::new();
-    for condition in conditions(schema, keys, bytes_max) {
-        let answer = server.read(&format!(
-            "SELECT {}, version, log_offset, log_partition FROM {} WHERE {condition}",
-            list(schema.key.iter().copied()),
-            path(server, schema),
-        ));
+    let columns = key_columns(schema);
+    let of_row = list(columns.iter().chain(&Stamp::COLUMNS).map(|(name, _)| *name));
+    for condition in conditions(&columns, keys, bytes_max) {
+        let answer = server.read(&format!("SELECT {of_row} FROM {} WHERE {condition}", path(server, schema)));
         let answer = answer.map_err(|failure| failure.of_read(label(server, schema.table)))?;
         read_rows(schema, &answer, &mut found).map_err(|error| garbled(server, schema.table, &error))?;
     }
@@ -37,48 +38,40 @@ fn read_rows(schema: &Schema, answer: &[u8], found: &mut ByKey) -> Result<(), Tr
     while !reader.is_empty() {
         let key = reader.key(schema)?;
         let stamp = Stamp { version: reader.u64()?, offset: reader.u64()?, partition: reader.u32()? };
-        let newest = found.entry(key.into()).or_insert(stamp);
-        *newest = stamp.max(*newest);
+        found.entry(key.into()).or_default().push(stamp);
     }
     Ok(())
 }
 
-/// Deletes every row of `keys`; when it returns, no reader sees one.
+/// Deletes rows; when it returns, no reader sees one. The server calls the statements by `name`, numbered.
 pub(super) fn delete(
     server: &Server,
     schema: &Schema,
-    keys: &[Box<[u8]>],
+    rows: &[(Box<[u8]>, Stamp)],
     bytes_max: usize,
+    name: &str,
 ) -> Result<(), StoreError> {
-    for condition in conditions(schema, keys, bytes_max) {
-        let deleted = server.execute(&format!("DELETE FROM {} WHERE {condition}", path(server, schema)));
+    let columns: Vec<_> = key_columns(schema).into_iter().chain(Stamp::COLUMNS).collect();
+    let rows: Vec<Box<[u8]>> = rows.iter().map(|(key, stamp)| row_bytes(key, *stamp)).collect();
+    for (condition, number) in conditions(&columns, &rows, bytes_max).zip(0..) {
+        let sql = format!("DELETE FROM {} WHERE {condition}", path(server, schema));
+        let deleted = server.execute_as(&sql, &format!("{name}/{number}"));
         deleted.map_err(|failure| failure.of_write(label(server, schema.table)))?;
     }
     Ok(())
 }
 
-fn path(server: &Server, schema: &Schema) -> String {
-    format!("{}.{}", quote(&server.database), quote(schema.table))
+fn row_bytes(key: &[u8], stamp: Stamp) -> Box<[u8]> {
+    let mut bytes = key.to_vec();
+    bytes.extend(stamp.version.to_le_bytes());
+    bytes.extend(stamp.offset.to_le_bytes());
+    bytes.extend(stamp.partition.to_le_bytes());
+    bytes.into()
 }
 
-/// Conditions that together hold for the rows of `keys`, each with a limited number of bytes of them.
-fn conditions(schema: &Schema, keys: &[Box<[u8]>], bytes_max: usize) -> impl Iterator<Item = String> {
-    let mut rest = keys;
-    std::iter::from_fn(move || {
-        let mut bytes = rest.first()?.to_vec();
-        let mut count = 1;
-        // A byte is up to four characters of text.
-        while let Some(key) = rest.get(count).filter(|key| (bytes.len() + key.len()) * 4 <= bytes_max) {
-            bytes.extend_from_slice(key);
-            count += 1;
-        }
-        rest = &rest[count..];
-        Some(condition(schema, &bytes))
-    })
-}
-
-fn condition(schema: &Schema, keys: &[u8]) -> String {
-    let columns = schema.key.iter().zip(0..).map(|(name, at)| {
+/// The columns of the key, and their types.
+fn key_columns(schema: &Schema) -> Vec<(&'static str, &'static str)> {
+    let columns = schema.key.iter().map(|name| {
         let column = schema.columns.iter().find(|column| column.name == *name);
         let kind = match column.expect("a key consists of columns of its table").kind {
             ColumnType::Instant => "DateTime64(3, 'UTC')",
@@ -86,14 +79,43 @@ fn condition(schema: &Schema, keys: &[u8]) -> String {
             ColumnType::UInt => "UInt64",
             ColumnType::Float => "Float64",
         };
-        format!("k{at} {kind}")
+        (*name, kind)
     });
-    let columns: Vec<String> = columns.collect();
+    columns.collect()
+}
+
+fn path(server: &Server, schema: &Schema) -> String {
+    format!("{}.{}", quote(&server.database), quote(schema.table))
+}
+
+/// Conditions that together hold for `rows`, each with a limited number of bytes of them.
+fn conditions(
+    columns: &[(&str, &str)],
+    rows: &[Box<[u8]>],
+    bytes_max: usize,
+) -> impl Iterator<Item = String> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let mut bytes = rest.first()?.to_vec();
+        let mut count = 1;
+        // A byte is up to four characters of text.
+        while let Some(row) = rest.get(count).filter(|row| (bytes.len() + row.len()) * 4 <= bytes_max) {
+            bytes.extend_from_slice(row);
+            count += 1;
+        }
+        rest = &rest[count..];
+        Some(condition(columns, &bytes))
+    })
+}
+
+fn condition(columns: &[(&str, &str)], rows: &[u8]) -> String {
+    let types = columns.iter().zip(0..).map(|((_, kind), at)| format!("k{at} {kind}"));
+    let types: Vec<String> = types.collect();
     format!(
         "({}) IN (SELECT * FROM format(RowBinary, {}, {}))",
-        list(schema.key.iter().copied()),
-        literal(columns.join(", ").as_bytes()),
-        literal(keys),
+        list(columns.iter().map(|(name, _)| *name)),
+        literal(types.join(", ").as_bytes()),
+        literal(rows),
     )
 }
 
@@ -105,10 +127,11 @@ mod tests {
     #[test]
     fn keys_are_cut_into_statements_and_none_is_left_out() {
         let keys: Vec<Box<[u8]>> = (0..5).map(|key| Box::from([b'a' + key; 10])).collect();
-        let count = |bytes_max| conditions(&EventMetrics::SCHEMA, &keys, bytes_max).count();
+        let columns = key_columns(&EventMetrics::SCHEMA);
+        let count = |bytes_max| conditions(&columns, &keys, bytes_max).count();
         assert_eq!([count(0), count(79), count(80), count(200)], [5, 5, 3, 1]);
         assert_eq!(
-            condition(&EventMetrics::SCHEMA, b"a'"),
+            condition(&columns, b"a'"),
             "(`window_start`, `event_type`, `window_end`) IN (SELECT * FROM format(RowBinary, \
              'k0 DateTime64(3, \\'UTC\\'), k1 String, k2 DateTime64(3, \\'UTC\\')', 'a\\''))"
         );

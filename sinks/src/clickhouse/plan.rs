@@ -21,6 +21,10 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
+    /// The columns that hold it, and their types.
+    pub(super) const COLUMNS: [(&'static str, &'static str); 3] =
+        [("version", "UInt64"), ("log_offset", "UInt64"), ("log_partition", "UInt32")];
+
     fn of(row: &Row, partition: PartitionId) -> Self {
         Self { version: row.epoch.0, offset: row.offset.0, partition: partition.0 }
     }
@@ -31,13 +35,14 @@ impl Stamp {
     }
 }
 
-/// The newest row of each key that the table shows. There is one, unless somebody else inserted too.
-pub(super) type ByKey = HashMap<Box<[u8]>, Stamp>;
+/// The rows of each key that the table shows. There is one, unless somebody else inserted too.
+pub(super) type ByKey = HashMap<Box<[u8]>, Vec<Stamp>>;
 
-/// What to do: delete every row of these keys, then insert these rows.
+/// What to do: delete exactly these rows, then insert those.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Plan<'a> {
-    pub(super) delete: Vec<Box<[u8]>>,
+    /// Each by its key and its stamp, so that a delete that is carried out late removes no newer row.
+    pub(super) delete: Vec<(Box<[u8]>, Stamp)>,
     pub(super) insert: Vec<&'a Row>,
     pub(super) applied: Applied,
 }
@@ -72,7 +77,7 @@ pub(super) fn plan<'a>(
     for row in rows {
         let Some(key) = key(schema, row) else { continue };
         let at = *at.entry(key.clone()).or_insert_with(|| {
-            let before = existing.get(&key).copied();
+            let before = existing.get(&key).and_then(|stamps| stamps.iter().max().copied());
             states.push((key, State { before, now: before, put: None }));
             states.len() - 1
         });
@@ -94,14 +99,12 @@ pub(super) fn plan<'a>(
         }
     }
     for (key, State { before, now, put }) in states {
-        // The row is there, or there is nothing to remove.
-        if before == now {
-            continue;
+        let there = existing.get(&key).into_iter().flatten();
+        plan.delete.extend(there.filter(|there| Some(**there) != now).map(|there| (key.clone(), *there)));
+        // Otherwise the row is there, or there is none.
+        if before != now {
+            plan.insert.extend(put);
         }
-        if before.is_some() {
-            plan.delete.push(key);
-        }
-        plan.insert.extend(put);
     }
     plan.insert.sort_by_key(|row| row.offset);
     plan

@@ -36,6 +36,8 @@ impl Server {
             .with_setting("mutations_sync", "2")
             .with_setting("async_insert", "0")
             .with_setting("insert_deduplicate", "1")
+            // Every row is looked at, also those that a profile would have merged away.
+            .with_setting("final", "0")
             .with_setting("max_query_size", QUERY_BYTES_MAX);
         if let Some(password) = &config.password {
             client = client.with_password(password);
@@ -47,6 +49,11 @@ impl Server {
     /// Carries out a statement that has no result.
     pub(super) fn execute(&self, sql: &str) -> Result<(), Failure> {
         self.wait(self.client.query_raw(sql).execute())
+    }
+
+    /// As [`Server::execute`], and the server calls the statement by a name while it is carried out.
+    pub(super) fn execute_as(&self, sql: &str, query_id: &str) -> Result<(), Failure> {
+        self.wait(self.client.query_raw(sql).with_setting("query_id", query_id).execute())
     }
 
     /// The result of a statement, as `RowBinary`.

@@ -8,7 +8,7 @@ use super::{garbled, label};
 use crate::sink::Topic;
 use crate::store::StoreError;
 
-/// Begins with no insert on its way, so what was read stays true until this process changes it.
+/// Begins with no statement on its way that changes anything, so what was read stays true until this process changes it.
 pub(super) struct Session {
     pub(super) positions: ByPartition,
     /// A prefix of tokens that no other session has. Rows that were deleted since an earlier session could
@@ -25,7 +25,7 @@ impl Session {
             return Err(StoreError::Storage {
                 path: label(server, "*"),
                 reason: format!(
-                    "{running} inserts of an earlier process are being carried out (query_id {prefix}…); \
+                    "{running} statements of an earlier process are being carried out (query_id {prefix}…); \
                      storing goes on by itself when they end"
                 ),
             });
@@ -40,8 +40,8 @@ impl Session {
     }
 }
 
-/// A new name, and how many inserts of earlier sessions are on their way: they could show rows that are
-/// looked up in vain now.
+/// A new name, and how many statements of earlier sessions are on their way: inserts could show rows that are
+/// looked up in vain now, and deletes take rows that are found.
 fn look_around(server: &Server, prefix: &str) -> Result<(String, u64), StoreError> {
     let answer = server.read(&format!(
         "SELECT toString(generateUUIDv4()), count() FROM system.processes WHERE startsWith(query_id, {})",
