@@ -116,6 +116,11 @@ impl Pipeline {
         self.running.as_ref()
     }
 
+    /// Whether the run or a sink has ended by itself.
+    pub(crate) fn is_over(&self) -> bool {
+        self.running().is_some_and(Running::is_over) || self.sinks.iter().any(SinkThread::is_over)
+    }
+
     /// Waits until everything that was read is committed, and everything committed is in the tables.
     pub(crate) fn finish(self) -> Result<Option<Progress>, CommandError> {
         let ran = self.running.map(Running::join).transpose().map_err(run_error);

@@ -53,7 +53,7 @@ pub(crate) use sink_metrics::{CacheSinkMetrics, SinkMetrics};
 /// How often retention looks for something to remove.
 const TIDY_EVERY: Duration = Duration::from_secs(20);
 
-/// How often it is looked whether the engine is still there.
+/// How often it is looked whether the engine and the sinks are still there.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// A running service.
@@ -196,7 +196,7 @@ impl Service {
         }
     }
 
-    /// Serves until it is told to end, or the engine has ended by itself.
+    /// Serves until it is told to end, or the engine or a sink has ended by itself.
     pub(crate) fn wait(&self) {
         while !self.stop.is_cancelled() && !self.is_over() {
             self.pause(LOOK_EVERY);
@@ -233,9 +233,9 @@ impl Service {
         }
     }
 
-    /// Whether the engine has ended by itself.
+    /// Whether the engine or a sink has ended by itself.
     pub(crate) fn is_over(&self) -> bool {
-        self.running().is_some_and(Running::is_over)
+        self.pipeline.is_over()
     }
 
     /// Rests, but not when it is told to end. What has to be done now and then is done first.

@@ -8,14 +8,16 @@
 //!   deleted before the new row is inserted: a plain `SELECT` shows a key once, or for a moment not at all.
 //! - An insert whose outcome is unknown is kept, and sent again with the same bytes and the same token before
 //!   anything else is done.
+//! - One process writes a database, the one that began last: the server refuses the inserts of every other.
 //!
-//! One process writes; fencing a second one is the log's affair.
+//! Nothing is asked of the server before the first step, so that a server that is away is waited for then as later.
 
 mod apply;
 mod binary;
 mod config;
 mod error;
 mod fit;
+mod generation;
 mod keys;
 mod layout;
 mod open;
@@ -27,18 +29,22 @@ mod server;
 mod session;
 mod text;
 
+use std::io;
+
 use bytes::Bytes;
 
 use crate::batch::Batch;
 use crate::sink::{self, Topic};
 use crate::store::{Applied, Expiry, Gap, MetricStore, Positions, StoreError};
+use error::Failure;
+use generation::Generation;
 use layout::TableLayout;
 use pending::Pending;
-use server::Server;
+use server::{Insert, Server};
 use session::Session;
 
 pub use config::ClickHouseConfig;
-pub use error::{ClickHouseOpenError, UnfitTable};
+pub use error::UnfitTable;
 pub use fit::Misfit;
 
 /// The metric store on a ClickHouse server.
@@ -47,6 +53,10 @@ pub struct ClickHouseStore {
     config: ClickHouseConfig,
     topics: Vec<Topic>,
     tables: Vec<TableLayout>,
+    /// Whether the tables are there and fit, as far as is known.
+    is_open: bool,
+    /// That of this process, once it has asked for one.
+    generation: Option<Generation>,
     /// What is known of the server; nothing at first and after every error.
     session: Option<Session>,
     /// An insert that may or may not have been stored.
@@ -54,30 +64,34 @@ pub struct ClickHouseStore {
 }
 
 impl ClickHouseStore {
-    /// Connects, and makes the database and every table that is missing.
+    /// A store that has not asked anything of the server yet.
     ///
     /// # Errors
-    /// When the server does not answer or refuses, or a table is there that cannot hold the rows.
-    pub fn open(config: ClickHouseConfig) -> Result<Self, ClickHouseOpenError> {
-        Self::open_with(config, sink::Config::default().topics)
+    /// When the system has no room for what talks to the server.
+    pub fn new(config: ClickHouseConfig) -> io::Result<Self> {
+        Self::with_topics(config, sink::Config::default().topics)
     }
 
-    /// As [`ClickHouseStore::open`], with the tables of the given topics. A table belongs to one topic.
+    /// As [`ClickHouseStore::new`], with the tables of the given topics. A table belongs to one topic.
     ///
     /// # Errors
-    /// As [`ClickHouseStore::open`].
-    pub fn open_with(config: ClickHouseConfig, topics: Vec<Topic>) -> Result<Self, ClickHouseOpenError> {
+    /// As [`ClickHouseStore::new`].
+    pub fn with_topics(config: ClickHouseConfig, topics: Vec<Topic>) -> io::Result<Self> {
         let server = Server::new(&config)?;
-        let tables = topics.iter().map(|topic| TableLayout::of(topic.table));
-        let tables: Vec<TableLayout> = tables.chain(TableLayout::fixed()).collect();
-        open::open(&server, &config, &tables)?;
-        Ok(Self { server, config, topics, tables, session: None, pending: None })
+        let tables = layout::tables(&topics);
+        let (is_open, generation, session, pending) = (false, None, None, None);
+        Ok(Self { server, config, topics, tables, is_open, generation, session, pending })
     }
 
-    /// The session, begun anew unless there is one.
+    /// The session, begun anew unless there is one. The database and every table that is missing are made before.
     fn session(&mut self) -> Result<&mut Session, StoreError> {
+        if !self.is_open {
+            open::open(&self.server, &self.config, &self.tables)?;
+            self.is_open = true;
+        }
         if self.session.is_none() {
-            self.session = Some(Session::begin(&self.server, &self.topics)?);
+            let (server, config) = (&self.server, &self.config);
+            self.session = Some(Session::begin(server, config, &self.topics, &mut self.generation)?);
         }
         Ok(self.session.as_mut().expect("it was just begun"))
     }
@@ -86,6 +100,7 @@ impl ClickHouseStore {
     fn doubt<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if result.is_err() {
             self.session = None;
+            self.is_open = false;
         }
         result
     }
@@ -95,11 +110,19 @@ impl ClickHouseStore {
         table.expect("the store is opened with every table that the sink feeds")
     }
 
+    /// An insert into a table, of this session.
+    fn insert_into(&mut self, table: &str, token: String, rows: Vec<u8>) -> Result<Insert, StoreError> {
+        let session = self.session()?;
+        let (setting, generation) = (session.settings(), session.generation().clone());
+        let condition = generation.condition(&self.server);
+        let sql = self.table(table).insert(&self.server.database, &condition);
+        Ok(Insert { sql, token, setting, rows: Bytes::from(rows) })
+    }
+
     /// Sends one insert. When its outcome is unknown it is kept, to be sent again.
     fn insert(&mut self, table: &str, token: String, rows: Vec<u8>) -> Result<(), StoreError> {
-        let sql = self.table(table).insert(&self.server.database);
-        let what = label(&self.server, table);
-        self.pending = Some(Pending::new(what, sql, token, Bytes::from(rows)));
+        let insert = self.insert_into(table, token, rows)?;
+        self.pending = Some(Pending::new(label(&self.server, table), insert));
         self.settle()
     }
 
@@ -107,10 +130,19 @@ impl ClickHouseStore {
     fn settle(&mut self) -> Result<(), StoreError> {
         let Some(mut pending) = self.pending.take() else { return Ok(()) };
         let sent = pending.send(&self.server);
+        let what = pending.what.clone();
         if sent.is_err() && pending.may_be_stored() {
             self.pending = Some(pending);
         }
-        sent
+        sent.map_err(|failure| self.not_written(failure, what))
+    }
+
+    /// The error of a statement that should have changed `what`.
+    fn not_written(&self, failure: Failure, what: String) -> StoreError {
+        match &self.generation {
+            Some(generation) if failure.is_fenced => generation.refused(&self.server),
+            _ => failure.of_write(what),
+        }
     }
 }
 
@@ -118,9 +150,11 @@ impl MetricStore for ClickHouseStore {
     /// Reads them anew: a table may have been truncated meanwhile.
     fn positions(&mut self) -> Result<Positions, StoreError> {
         self.session = None;
-        self.settle()?;
-        let positions = self.session()?.positions.iter();
-        Ok(positions.map(|(source, progress)| (source.clone(), progress.position)).collect())
+        let settled = self.settle();
+        self.doubt(settled)?;
+        let session = self.session().map(|session| &session.positions);
+        let positions = session.map(|all| all.iter().map(|(of, it)| (of.clone(), it.position)).collect());
+        self.doubt(positions)
     }
 
     fn apply(&mut self, batch: &Batch) -> Result<Applied, StoreError> {

@@ -23,7 +23,7 @@ pub mod store;
 pub use batch::{Batch, Table};
 pub use cache::{CacheConfig, CacheProgress, CacheSink, CacheSinkError, CacheTotals, NoSeed, SeedSource};
 #[cfg(feature = "clickhouse")]
-pub use clickhouse::{ClickHouseConfig, ClickHouseOpenError, ClickHouseStore};
+pub use clickhouse::{ClickHouseConfig, ClickHouseStore};
 pub use sink::{Config, Progress, Sink, SinkError};
 pub use sqlite::{METRICS_FILE, OpenError, SqliteSeed, SqliteStore};
 pub use store::{MetricStore, StoreError};

@@ -102,7 +102,7 @@ pub struct Expiry {
 
 /// Why a store did not, or may not have, changed.
 ///
-/// After any of these the same call may be made again: a batch that did get stored after all is
+/// After any but the [final](StoreError::is_final) ones the same call may be made again: a batch that did get stored after all is
 /// recognised by the position that was stored with it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -129,6 +129,23 @@ pub enum StoreError {
         /// What the storage said.
         reason: String,
     },
+    /// Surely not stored, and not by this process any more: another one writes the tables.
+    #[error(
+        "another sink writes {path} now: {by}; this one ends, and must not be started again beside it: one sink \
+         writes a database"
+    )]
+    Fenced {
+        /// The file, or the database and its server.
+        path: String,
+        /// The other one.
+        by: String,
+    },
+    /// Surely not stored, and it never will be before somebody has changed something.
+    #[error("{reason}")]
+    Refused {
+        /// What is wrong, where, and what to do about it.
+        reason: String,
+    },
     /// Surely not stored: rows before the batch are missing.
     #[error(
         "offsets {next} to {start} (exclusive) of partition {partition} of topic {topic} were never stored; \
@@ -150,6 +167,11 @@ impl StoreError {
     /// Whether the call surely changed nothing.
     pub fn is_definite(&self) -> bool {
         !matches!(self, Self::Indefinite { .. })
+    }
+
+    /// Whether the same call made again cannot succeed: the process has to end.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Fenced { .. } | Self::Refused { .. })
     }
 }
 

@@ -9,9 +9,10 @@ use tidegate_model::EventTime;
 use tidegate_model::row::Op;
 use tidegate_services::clickhouse::Address;
 use tidegate_services::{ClickHouse, clickhouse, test_clickhouse, tools};
-use tidegate_sinks::clickhouse::{Misfit, UnfitTable};
 use tidegate_sinks::store::conformance::{self, Harness};
-use tidegate_sinks::{ClickHouseConfig, ClickHouseOpenError, ClickHouseStore, Config, Sink, SinkError};
+use tidegate_sinks::{
+    ClickHouseConfig, ClickHouseStore, Config, MetricStore as _, Sink, SinkError, StoreError,
+};
 
 use common::proxy::{Proxy, Way};
 use common::{EVENTS, MemoryLog, event_json};
@@ -37,7 +38,19 @@ impl Database {
     }
 
     fn store(&self) -> ClickHouseStore {
-        ClickHouseStore::open(self.config()).expect("the store opens")
+        ClickHouseStore::new(self.config()).expect("there is room")
+    }
+
+    /// Makes the tables.
+    fn prepare(&self) {
+        self.store().positions().expect("the store opens");
+    }
+
+    /// Why the store does not open.
+    fn refusal(&self) -> String {
+        let error = self.store().positions().expect_err("a table does not fit");
+        assert!(error.is_final(), "{error}");
+        error.to_string()
     }
 
     /// `$` stands for the name of the database.
@@ -93,6 +106,12 @@ fn run(sink: &mut Sink<MemoryLog, ClickHouseStore>) {
     while !sink.step(NOW).expect("a step").caught_up {}
 }
 
+/// The statements that an error tells.
+fn statements(told: &str) -> Vec<&str> {
+    let (_, statements) = told.split_once("and run\n\n").expect("it has some");
+    statements.trim_end().trim_end_matches(';').split(";\n\n").collect()
+}
+
 /// What `minute` shows for `count` in the epoch.
 fn shown(minute: i64, count: u64, epoch: u64) -> String {
     format!("{minute} click {count} {epoch}")
@@ -112,7 +131,7 @@ fn it_conforms_in_small_pieces() {
         type Store = ClickHouseStore;
         fn open(&mut self) -> ClickHouseStore {
             let config = ClickHouseConfig { insert_rows_max: 1, keys_bytes_max: 0, ..self.0.config() };
-            ClickHouseStore::open(config).expect("the store opens")
+            ClickHouseStore::new(config).expect("there is room")
         }
         fn select(&mut self, table: &str, columns: &[&str]) -> Vec<Vec<String>> {
             self.0.select(table, columns)
@@ -207,7 +226,7 @@ fn a_truncated_table_is_neither_filled_again_nor_are_rows_left_out() {
 fn rows_of_the_old_storage_service_are_corrected_and_say_nothing_of_positions() {
     let Ok(address) = test_clickhouse() else { return };
     let database = Database::new(&address);
-    drop(database.store());
+    database.prepare();
     let insert = "INSERT INTO $.event_metrics (window_start, window_end, event_type, event_count, user_count) \
                   VALUES ('1970-01-01 00:00:00.000', '1970-01-01 00:01:00.000', 'click', 1, 1)";
     database.query(insert);
@@ -236,14 +255,11 @@ fn a_table_of_the_old_stack_is_refused_with_statements_that_make_it_fit() {
             minute + 1
         ));
     }
-    let Err(ClickHouseOpenError::Unfit(unfit)) = ClickHouseStore::open(database.config()) else {
-        panic!("it is no table to hold rows");
-    };
-    assert!(matches!(&unfit.misfit, Misfit::Engine { found, .. } if found == "MergeTree"), "{unfit}");
-    let UnfitTable { url, table, statements, .. } = &*unfit;
-    let told = unfit.to_string();
-    assert!(told.contains(url) && told.contains(table) && told.contains(&statements[1]), "{told}");
-    for statement in statements {
+    let told = database.refusal();
+    let table =
+        format!("table {}.event_metrics of ClickHouse http://{}", database.name, address.http_address());
+    assert!(told.contains(&table) && told.contains("its engine is MergeTree, expected "), "{told}");
+    for statement in statements(&told) {
         database.query(statement);
     }
     let log = MemoryLog::default();
@@ -257,19 +273,17 @@ fn a_table_of_the_old_stack_is_refused_with_statements_that_make_it_fit() {
 fn a_table_that_does_not_know_repeated_inserts_is_refused_with_one_statement() {
     let Ok(address) = test_clickhouse() else { return };
     let database = Database::new(&address);
-    drop(database.store());
+    database.prepare();
     database.query("ALTER TABLE $.event_metrics RESET SETTING non_replicated_deduplication_window");
-    let Err(ClickHouseOpenError::Unfit(unfit)) = ClickHouseStore::open(database.config()) else {
-        panic!("it does not know repeated inserts");
-    };
-    assert_eq!(unfit.misfit, Misfit::Deduplication);
-    let [statement] = &unfit.statements[..] else { panic!("{unfit}") };
+    let told = database.refusal();
+    assert!(told.contains("non_replicated_deduplication_window is not set"), "{told}");
+    let [statement] = statements(&told)[..] else { panic!("{told}") };
     database.query(statement);
-    drop(database.store());
+    database.prepare();
 }
 
 #[test]
-fn a_table_that_is_gone_is_named_with_what_to_do() {
+fn a_table_that_is_gone_is_named_and_made_again() {
     let Ok(address) = test_clickhouse() else { return };
     let database = Database::new(&address);
     let log = MemoryLog::default();
@@ -282,7 +296,121 @@ fn a_table_that_is_gone_is_named_with_what_to_do() {
     let told = error.to_string();
     let table =
         format!("table {}.event_metrics of ClickHouse http://{}", database.name, address.http_address());
-    assert!(told.contains(&table) && told.ends_with("; restart, and the table is made"), "{told}");
+    assert!(told.contains(&table) && told.ends_with("; it is made before the next step"), "{told}");
+    run(&mut sink);
+    assert_eq!(database.events(), [shown(0, 1, 5)]);
+    // Another one is in its place when the store looks again.
+    let like = "CREATE TABLE $.old AS $.event_metrics ENGINE = MergeTree ORDER BY window_start";
+    for statement in [like, "DROP TABLE $.event_metrics SYNC"] {
+        database.query(statement);
+    }
+    log.push(EVENTS, 0, 5, Op::Final, event_json(1, "click", 1));
+    assert!(!sink.step(NOW).expect_err("there is no table").is_final());
+    database.query("RENAME TABLE $.old TO $.event_metrics");
+    let error = sink.step(NOW).expect_err("the table does not fit");
+    assert!(error.is_final() && error.to_string().contains("its engine is MergeTree, expected "), "{error}");
+}
+
+/// Two sinks at once: the one that began last writes, and the first changes nothing more.
+#[test]
+fn a_sink_is_fenced_by_one_that_begins_later() {
+    let Ok(address) = test_clickhouse() else { return };
+    let database = Database::new(&address);
+    let log = MemoryLog::default();
+    let push = |minutes: std::ops::Range<i64>, epoch, op| {
+        for minute in minutes {
+            log.push(EVENTS, 0, epoch, op, event_json(minute, "click", epoch));
+        }
+    };
+    let sink = |host: &str| {
+        let config = ClickHouseConfig { host: host.to_owned(), ..database.config() };
+        Sink::new(log.clone(), ClickHouseStore::new(config).expect("there is room"), Config::default())
+    };
+    push(0..3, 5, Op::Final);
+    let (mut first, mut second) = (sink("host-a"), sink("host-b"));
+    run(&mut first);
+    push(1..2, 6, Op::Correct);
+    run(&mut second);
+    log.push(EVENTS, 0, 7, Op::Final, "no row");
+    push(0..1, 7, Op::Correct);
+    for _ in 0..2 {
+        let error = first.step(NOW).expect_err("the second one began later");
+        assert!(error.is_final() && error.is_definite(), "{error}");
+        let told = error.to_string();
+        assert!(told.contains(" on host-b, generation 2, since "), "{told}");
+        assert!(told.contains(&format!("process {} ", std::process::id())), "{told}");
+        let key = "window_start, event_type, window_end";
+        let twice =
+            database.query(&format!("SELECT {key} FROM $.event_metrics GROUP BY {key} HAVING count() > 1"));
+        assert_eq!(twice, "");
+        assert_eq!(database.query("SELECT count() FROM $.unreadable_rows"), "0\n");
+    }
+    run(&mut second);
+    assert_eq!(database.events(), [shown(0, 7, 7), shown(1, 6, 6), shown(2, 5, 5)]);
+    let positions = "SELECT next_offset, last_offset, last_version, unreadable FROM $.sink_positions FINAL";
+    assert_eq!(database.query(positions), "6\t5\t7\t1\n");
+    // Somebody empties the table: who wrote goes on.
+    database.query("TRUNCATE TABLE $.sink_generations");
+    push(3..4, 8, Op::Final);
+    let error = second.step(NOW).expect_err("the insert is refused");
+    assert!(!error.is_final(), "{error}");
+    run(&mut second);
+    assert_eq!(database.events().len(), 4);
+}
+
+/// What a sink sent before it was fenced arrives afterwards: an insert, a position, a delete.
+#[test]
+fn what_a_fenced_sink_sent_changes_nothing_when_it_arrives_late() {
+    let Ok(address) = test_clickhouse() else { return };
+    for statement in ["60event_metrics%60", "60sink_positions%60", "60unreadable_rows%60", "DELETE FROM"] {
+        let database = Database::new(&address);
+        let proxy = Proxy::new(address.http_address());
+        let log = MemoryLog::default();
+        log.push(EVENTS, 0, 5, Op::Final, event_json(0, "click", 5));
+        let config = ClickHouseConfig { url: format!("http://{}", proxy.address), ..database.config() };
+        let store = ClickHouseStore::new(config).expect("there is room");
+        let mut first = Sink::new(log.clone(), store, Config::default());
+        run(&mut first);
+        log.push(EVENTS, 0, 6, Op::Final, "no row");
+        log.push(EVENTS, 0, 6, Op::Correct, event_json(0, "click", 6));
+        proxy.hold(&if statement.contains('%') {
+            format!("query=INSERT+INTO+%60{}%60.%{statement}", database.name)
+        } else {
+            statement.to_owned()
+        });
+        let late = std::thread::spawn(move || first.step(NOW).map_err(|error| (error.is_final(), error)));
+        proxy.wait_until_it_holds();
+        // Rows at the same offsets, and a newer one.
+        let mut second = Sink::new(log.clone(), database.store(), Config::default());
+        run(&mut second);
+        log.push(EVENTS, 0, 7, Op::Correct, event_json(0, "click", 7));
+        run(&mut second);
+        proxy.let_go();
+        let (is_final, error) = late.join().expect("it does not panic").expect_err("it is fenced");
+        assert!(is_final, "{statement}: {error}");
+        assert!(matches!(error, SinkError::Store(StoreError::Fenced { .. })), "{statement}: {error}");
+        assert_eq!(database.events(), [shown(0, 7, 7)], "{statement}");
+        assert_eq!(database.query("SELECT log_offset FROM $.unreadable_rows"), "1\n", "{statement}");
+        let positions = "SELECT next_offset, unreadable FROM $.sink_positions FINAL";
+        assert_eq!(database.query(positions), "4\t1\n", "{statement}");
+    }
+}
+
+/// However large, it is there whole or not at all.
+#[test]
+fn an_insert_is_one_part() {
+    let Ok(address) = test_clickhouse() else { return };
+    let database = Database::new(&address);
+    database.prepare();
+    database.query("SYSTEM STOP MERGES $.event_metrics");
+    let log = MemoryLog::default();
+    for minute in 0..70_000 {
+        log.push(EVENTS, 0, 5, Op::Final, event_json(minute, "click", 1));
+    }
+    let config = Config { rows_per_topic_max: 100_000, ..Config::default() };
+    run(&mut Sink::new(log, database.store(), config));
+    let parts = "SELECT rows FROM system.parts WHERE active AND database = '$' AND table = 'event_metrics'";
+    assert_eq!(database.query(parts), "70000\n");
 }
 
 /// The connection breaks at every piece of every request and of every answer in turn. Whatever is lost, the
@@ -304,7 +432,7 @@ fn wherever_the_connection_breaks_the_rows_are_the_same() {
         }
     }
     let open = || {
-        let store = ClickHouseStore::open(config.clone()).expect("the store opens");
+        let store = ClickHouseStore::new(config.clone()).expect("there is room");
         Sink::new(log.clone(), store, Config { rows_per_topic_max: 5, ..Config::default() })
     };
     let state = || {

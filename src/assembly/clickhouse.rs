@@ -14,7 +14,26 @@ pub(super) fn is_used(config: &Config) -> bool {
     config.clickhouse_host.is_some() && is_on_kafka(config)
 }
 
-/// Starts it.
+/// The server, as the configuration has it.
+#[cfg(feature = "clickhouse")]
+pub(crate) fn clickhouse_config(config: &Config) -> tidegate_sinks::ClickHouseConfig {
+    let host = config.clickhouse_host.clone().unwrap_or_default();
+    let password = config.clickhouse_password.reveal();
+    tidegate_sinks::ClickHouseConfig {
+        url: format!("http://{host}:{}", config.clickhouse_port),
+        database: config.clickhouse_database.clone(),
+        user: config.clickhouse_user.clone(),
+        password: (!password.is_empty()).then(|| password.to_owned()),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        // The server forgets by days.
+        ttl_days: config
+            .store_retention_ms
+            .map(|ms| u16::try_from((ms + DAY_MS - 1) / DAY_MS).unwrap_or(u16::MAX)),
+        ..tidegate_sinks::ClickHouseConfig::default()
+    }
+}
+
+/// Starts it. The server may be away: the sink waits for it.
 #[cfg(feature = "clickhouse")]
 pub(super) fn start(
     log: &Log,
@@ -24,32 +43,14 @@ pub(super) fn start(
     use std::sync::Arc;
 
     use tidegate_runner::clock::SystemClock;
-    use tidegate_sinks::{ClickHouseConfig, ClickHouseOpenError, ClickHouseStore, Sink};
+    use tidegate_sinks::{ClickHouseStore, Sink};
 
     use super::sink_config;
     use super::watched::StoreSteps;
     use crate::config::duration;
-    use crate::exit::Exit;
 
-    let defaults = ClickHouseConfig::default();
-    let host = config.clickhouse_host.clone().unwrap_or_default();
-    let password = config.clickhouse_password.reveal();
-    let server = ClickHouseConfig {
-        url: format!("http://{host}:{}", config.clickhouse_port),
-        database: config.clickhouse_database.clone(),
-        user: config.clickhouse_user.clone(),
-        password: (!password.is_empty()).then(|| password.to_owned()),
-        // The server forgets by days.
-        ttl_days: config
-            .store_retention_ms
-            .map(|ms| u16::try_from((ms + DAY_MS - 1) / DAY_MS).unwrap_or(u16::MAX)),
-        ..defaults
-    };
     let own = sink_config(config);
-    let store = ClickHouseStore::open_with(server, own.topics.clone()).map_err(|error| {
-        let refused = matches!(error, ClickHouseOpenError::Unfit(_));
-        CommandError::new(if refused { Exit::Refused } else { Exit::Failure }, error)
-    })?;
+    let store = ClickHouseStore::with_topics(clickhouse_config(config), own.topics.clone())?;
     let sink = Sink::new(log.row_reader()?, store, own);
     let gathers = duration(config.store_batch_wait_ms);
     let (rows_max, is_behind) = (config.store_batch_rows, true);

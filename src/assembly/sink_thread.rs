@@ -15,7 +15,7 @@ const REST: Duration = Duration::from_millis(500);
 
 /// Something that is stepped until it has caught up with the log.
 pub(super) trait Steps: Send + 'static {
-    /// Why a step failed; the next one tries again.
+    /// Why a step failed; the next one tries again, unless [`Steps::exit_of`] says otherwise.
     type Error: std::error::Error + Send + Sync + 'static;
 
     /// What the log calls it when it has to wait.
@@ -36,6 +36,11 @@ pub(super) trait Steps: Send + 'static {
 
     /// Takes a step, and says whether it has caught up.
     fn step(&mut self, now: EventTime) -> Result<bool, Self::Error>;
+
+    /// How the process ends after an error that no step can mend; `None` after any other.
+    fn exit_of(_error: &Self::Error) -> Option<Exit> {
+        None
+    }
 }
 
 /// A sink under way.
@@ -75,6 +80,11 @@ impl SinkThread {
         let _ = self.wake.try_send(());
     }
 
+    /// Whether it has ended, told or by itself.
+    pub(super) fn is_over(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Waits until it has ended.
     pub(super) fn join(self) -> Result<(), CommandError> {
         self.thread.join().expect("a sink that panics ends the process")
@@ -82,8 +92,8 @@ impl SinkThread {
 }
 
 /// Steps until it is told to finish and has caught up, or has no time left. An error is met by the same step,
-/// later; only when the sink is to finish it ends the thread: the rows are in the log, and the next run stores
-/// them.
+/// later; only when the sink is to finish, or when no step can mend it, it ends the thread: the rows are in the log,
+/// and the next run stores them.
 fn run<S: Steps>(
     sink: &mut S,
     woken: &mpsc::Receiver<()>,
@@ -116,8 +126,11 @@ fn run<S: Steps>(
                     continue;
                 }
             }
-            Err(error) if last || is_overdue => return Err(CommandError::new(Exit::Failure, error)),
             Err(error) => {
+                let exit = S::exit_of(&error).or((last || is_overdue).then_some(Exit::Failure));
+                if let Some(exit) = exit {
+                    return Err(CommandError::new(exit, error));
+                }
                 let reason = error.to_string();
                 // Said once, and not with every try.
                 if waits.as_ref() != Some(&reason) {
@@ -137,28 +150,36 @@ fn run<S: Steps>(
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use tidegate_runner::clock::SystemClock;
 
     use super::*;
 
-    /// Steps when it is told to, and has caught up when it is told that.
-    struct Told(mpsc::Receiver<bool>);
+    /// Steps when it is told to, and has caught up or fails when it is told that.
+    struct Told(mpsc::Receiver<Result<bool, Failed>>);
+
+    #[derive(Debug, PartialEq, thiserror::Error)]
+    #[error("it failed")]
+    struct Failed {
+        is_final: bool,
+    }
 
     impl Steps for Told {
-        type Error = Infallible;
+        type Error = Failed;
 
         const NAME: &'static str = "a sink of a test";
 
         fn on_commit(&mut self, _wake: Wake) {}
 
-        fn step(&mut self, _now: EventTime) -> Result<bool, Infallible> {
-            Ok(self.0.recv().expect("it is told before it ends"))
+        fn step(&mut self, _now: EventTime) -> Result<bool, Failed> {
+            self.0.recv().expect("it is told before it ends")
+        }
+
+        fn exit_of(error: &Failed) -> Option<Exit> {
+            error.is_final.then_some(Exit::Fenced)
         }
     }
 
-    fn start() -> (mpsc::Sender<bool>, SinkThread) {
+    fn start() -> (mpsc::Sender<Result<bool, Failed>>, SinkThread) {
         let (tell, told) = mpsc::channel();
         (tell, SinkThread::start(Told(told), Arc::new(SystemClock)).expect("a thread"))
     }
@@ -167,9 +188,9 @@ mod tests {
     fn a_sink_that_never_catches_up_ends_with_the_step_that_it_is_in() {
         let (tell, sink) = start();
         sink.begin_finish(Some(Instant::now()));
-        tell.send(false).expect("it steps");
+        tell.send(Ok(false)).expect("it steps");
         sink.join().expect("it ends in order");
-        assert!(tell.send(false).is_err(), "it takes one more step");
+        assert!(tell.send(Ok(false)).is_err(), "it takes one more step");
     }
 
     #[test]
@@ -177,8 +198,19 @@ mod tests {
         let (tell, sink) = start();
         sink.begin_finish(None);
         for caught_up in [false, false, true] {
-            tell.send(caught_up).expect("it has not ended before it has caught up");
+            tell.send(Ok(caught_up)).expect("it has not ended before it has caught up");
         }
         sink.join().expect("it ends in order");
+    }
+
+    #[test]
+    fn an_error_that_no_step_can_mend_ends_a_sink_that_nobody_told_to() {
+        let (tell, sink) = start();
+        for is_final in [false, true] {
+            assert!(!sink.is_over());
+            tell.send(Err(Failed { is_final })).expect("it steps");
+        }
+        let error = sink.join().expect_err("it cannot go on");
+        assert_eq!((error.exit, error.to_string()), (Exit::Fenced, "it failed".to_owned()));
     }
 }

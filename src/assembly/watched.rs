@@ -8,9 +8,10 @@ use tidegate_log::RowReader;
 use tidegate_log::event::Wake;
 use tidegate_model::{Epoch, EventTime};
 use tidegate_runner::{Clock as _, Observer, clock::SystemClock};
-use tidegate_sinks::{CacheSink, CacheSinkError, MetricStore, SeedSource, Sink, SinkError};
+use tidegate_sinks::{CacheSink, CacheSinkError, MetricStore, SeedSource, Sink, SinkError, StoreError};
 
 use super::sink_thread::Steps;
+use crate::exit::Exit;
 use crate::service::{CacheSinkMetrics, SinkMetrics};
 
 /// Who looks on while a pipeline runs.
@@ -84,6 +85,14 @@ impl<S: MetricStore + 'static> Steps for StoreSteps<S> {
             self.is_behind = self.gathers.is_zero() || progress.applied.rows() >= self.rows_max;
             progress.caught_up
         })
+    }
+
+    fn exit_of(error: &SinkError) -> Option<Exit> {
+        match error {
+            SinkError::Store(StoreError::Fenced { .. }) => Some(Exit::Fenced),
+            SinkError::Store(StoreError::Refused { .. }) => Some(Exit::Refused),
+            _ => None,
+        }
     }
 }
 

@@ -67,11 +67,11 @@ impl ClickHouseStore {
     fn put_progress(&mut self, source: TopicPartition, progress: Progress) -> Result<(), StoreError> {
         let row = positions::row(&source, progress);
         // The largest position of a partition counts, so this may be repeated at any time.
-        let sql = self.table(POSITIONS).insert(&self.server.database);
         let next = progress.position.next.0;
         let token = self.session()?.token(&source.0, source.1.0, next, next);
-        let sent = self.server.insert(&sql, &token, &row.into());
-        sent.map_err(|failure| failure.of_write(label(&self.server, POSITIONS)))?;
+        let insert = self.insert_into(POSITIONS, token, row)?;
+        let sent = self.server.insert(&insert);
+        sent.map_err(|failure| self.not_written(failure, label(&self.server, POSITIONS)))?;
         self.session()?.positions.insert(source, progress);
         Ok(())
     }

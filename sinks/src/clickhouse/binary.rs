@@ -99,6 +99,10 @@ impl<'a> Reader<'a> {
         Err(Truncated)
     }
 
+    pub(super) fn string(&mut self) -> Result<String, Truncated> {
+        Ok(String::from_utf8_lossy(self.text()?).into_owned())
+    }
+
     /// The bytes of a key of `schema`.
     pub(super) fn key(&mut self, schema: &Schema) -> Result<&'a [u8], Truncated> {
         let before = self.0;

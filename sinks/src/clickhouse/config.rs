@@ -13,10 +13,12 @@ pub struct ClickHouseConfig {
     pub user: String,
     /// The password; none is sent when there is none.
     pub password: Option<String>,
+    /// The name of this machine, for a process that is told who took over from it.
+    pub host: String,
     /// Tables that are made forget rows whose window or session ended so many days ago; nothing is
     /// forgotten when there is no such setting. A table that exists keeps what it has.
     pub ttl_days: Option<u16>,
-    /// How long the server may take to answer one statement, in milliseconds.
+    /// How long the server may take to answer one statement, in milliseconds. A little earlier it is told to give up.
     pub timeout_ms: u64,
     /// One insert holds so many rows at most; a larger batch is stored piece by piece.
     pub insert_rows_max: usize,
@@ -31,6 +33,7 @@ impl Default for ClickHouseConfig {
             database: "analytics".to_owned(),
             user: "default".to_owned(),
             password: None,
+            host: "localhost".to_owned(),
             ttl_days: None,
             timeout_ms: 30_000,
             insert_rows_max: 100_000,
@@ -47,6 +50,7 @@ impl fmt::Debug for ClickHouseConfig {
             .field("database", &self.database)
             .field("user", &self.user)
             .field("password", &self.password.as_ref().map(|_| "…"))
+            .field("host", &self.host)
             .field("ttl_days", &self.ttl_days)
             .field("timeout_ms", &self.timeout_ms)
             .field("insert_rows_max", &self.insert_rows_max)

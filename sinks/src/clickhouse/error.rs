@@ -7,6 +7,7 @@ use std::time::Duration;
 use clickhouse::error::Error;
 
 use super::fit::Misfit;
+use super::generation::FENCED;
 use crate::store::StoreError;
 
 /// How much of an answer is repeated in an error, in characters.
@@ -19,24 +20,26 @@ pub(super) struct Failure {
     pub(super) code: Option<u32>,
     /// Whether the statement surely did nothing.
     pub(super) is_definite: bool,
+    /// Whether it was refused because another process has taken over.
+    pub(super) is_fenced: bool,
     pub(super) reason: String,
 }
 
 /// Errors that the server finds before it changes anything, each with what to do.
 const DEFINITE: [(u32, &str); 21] = [
     (6, ""),
-    (16, "restart, and the table is checked"),
+    (16, "the table is checked before the next step"),
     (27, ""),
     (33, ""),
     (38, ""),
     (41, ""),
     (43, ""),
     (46, ""),
-    (47, "restart, and the table is checked"),
-    (53, "restart, and the table is checked"),
-    (60, "restart, and the table is made"),
+    (47, "the table is checked before the next step"),
+    (53, "the table is checked before the next step"),
+    (60, "it is made before the next step"),
     (62, ""),
-    (81, "restart, and the database is made"),
+    (81, "it is made before the next step"),
     (164, "give the user the right to write"),
     (192, "check the user"),
     (193, "check the password"),
@@ -52,15 +55,14 @@ const AGAIN: &str = "storing goes on by itself when it answers";
 
 const NOT_ENOUGH_SPACE: u32 = 243;
 
+/// What `throwIf` throws.
+const THROWN: u32 = 395;
+
 impl Failure {
     pub(super) fn of(error: &Error) -> Self {
-        let mut reason = error.to_string();
-        let code = if let Error::BadResponse(answer) = error {
-            reason.clone_from(answer);
-            code(answer)
-        } else {
-            None
-        };
+        let said = if let Error::BadResponse(answer) = error { answer.clone() } else { error.to_string() };
+        let code = if let Error::BadResponse(answer) = error { code(answer) } else { None };
+        let mut reason = said.clone();
         let refused = is_refused(error);
         let known = DEFINITE.iter().find(|(known, _)| Some(*known) == code);
         if let Some((end, _)) = reason.char_indices().nth(REASON_CHARS_MAX) {
@@ -79,18 +81,19 @@ impl Failure {
         if !remedy.is_empty() {
             reason = format!("{}; {remedy}", reason.trim_end());
         }
-        let is_definite = refused || known.is_some() || code == Some(NOT_ENOUGH_SPACE);
-        Self { code, is_definite, reason }
+        let is_fenced = code == Some(THROWN) && said.contains(FENCED);
+        let is_definite = refused || known.is_some() || is_fenced || code == Some(NOT_ENOUGH_SPACE);
+        Self { code, is_definite, is_fenced, reason }
     }
 
     pub(super) fn late(timeout: Duration) -> Self {
         let reason = format!("no answer within {} ms; {AGAIN}", timeout.as_millis());
-        Self { code: None, is_definite: false, reason }
+        Self { code: None, is_definite: false, is_fenced: false, reason }
     }
 
     /// As the error of a statement that changes `what`.
     pub(super) fn of_write(self, what: String) -> StoreError {
-        let Self { code, is_definite, reason } = self;
+        let Self { code, is_definite, reason, .. } = self;
         match code {
             Some(NOT_ENOUGH_SPACE) => StoreError::DiskFull { path: what },
             _ if is_definite => StoreError::Storage { path: what, reason },
@@ -132,21 +135,6 @@ fn deepest(error: &Error) -> Option<&(dyn std::error::Error + 'static)> {
     Some(deepest)
 }
 
-/// Why a store could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClickHouseOpenError {
-    /// The system has no room for a runtime.
-    #[error("cannot start what talks to ClickHouse")]
-    Runtime(#[from] std::io::Error),
-    /// The server failed.
-    #[error(transparent)]
-    Server(#[from] StoreError),
-    /// A table is there, but not one that rows can be stored in.
-    #[error(transparent)]
-    Unfit(#[from] Box<UnfitTable>),
-}
-
 /// A table of that name is there, but not one that rows can be stored in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -164,6 +152,12 @@ pub struct UnfitTable {
     pub statements: Vec<String>,
 }
 
+impl From<UnfitTable> for StoreError {
+    fn from(unfit: UnfitTable) -> Self {
+        Self::Refused { reason: unfit.to_string() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,7 +168,7 @@ mod tests {
         let refused = std::io::Error::from(ErrorKind::ConnectionRefused);
         let reset = std::io::Error::from(ErrorKind::ConnectionReset);
         let table = [
-            (answer(60), true, "; restart, and the table is made"),
+            (answer(60), true, "; it is made before the next step"),
             (answer(243), true, "(NO)"),
             (answer(159), false, "(NO)"),
             (answer(999), false, "(NO)"),

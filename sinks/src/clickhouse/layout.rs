@@ -6,8 +6,9 @@
 
 use tidegate_model::row::{Column, ColumnType, Schema};
 
-use super::text::{list, quote};
+use super::text::{list, literal, quote};
 use crate::batch::Table;
+use crate::sink::Topic;
 
 /// How many inserts back a table knows one that is repeated.
 const DEDUPLICATION_WINDOW: u32 = 1_000;
@@ -57,6 +58,11 @@ impl Kind {
                 "CODEC(ZSTD(1))"
             }
         }
+    }
+
+    /// The type of a value on its way.
+    fn value_type(self) -> &'static str {
+        if self == Self::Label { Self::Text.type_name() } else { self.type_name() }
     }
 
     /// Whether a column of that type takes and gives the same values.
@@ -110,6 +116,13 @@ fn stamped(columns: impl IntoIterator<Item = ColumnLayout>) -> Vec<ColumnLayout>
 pub(super) const POSITIONS: &str = "sink_positions";
 pub(super) const GAPS: &str = "sink_gaps";
 pub(super) const UNREADABLE: &str = "unreadable_rows";
+pub(super) const GENERATIONS: &str = "sink_generations";
+
+/// Every table of a store of these topics.
+pub(super) fn tables(topics: &[Topic]) -> Vec<TableLayout> {
+    let of_topics = topics.iter().map(|topic| TableLayout::of(topic.table));
+    of_topics.chain(TableLayout::fixed()).collect()
+}
 
 impl TableLayout {
     /// The table that rows of a topic go to.
@@ -145,7 +158,20 @@ impl TableLayout {
     }
 
     /// The tables beside those of the topics.
-    pub(super) fn fixed() -> [Self; 3] {
+    pub(super) fn fixed() -> [Self; 4] {
+        let generations = Self {
+            name: GENERATIONS,
+            columns: vec![
+                needed("generation", Kind::Counter),
+                needed("process", Kind::Text),
+                needed("host", Kind::Text),
+                needed("pid", Kind::UInt),
+                needed("since", Kind::Instant),
+            ],
+            order: vec!["generation", "process"],
+            version: "generation",
+            end: None,
+        };
         let positions = Self {
             name: POSITIONS,
             columns: vec![
@@ -184,7 +210,7 @@ impl TableLayout {
             version: "version",
             end: None,
         };
-        [positions, gaps, unreadable]
+        [positions, gaps, unreadable, generations]
     }
 
     /// The statement that creates the table under `name`.
@@ -197,7 +223,7 @@ impl TableLayout {
         let ttl = self.end.zip(ttl_days);
         let ttl = ttl.map(|(end, days)| format!("\nTTL {} + INTERVAL {days} DAY", quote(end)));
         format!(
-            "CREATE TABLE {}.{} (\n{}\n)\nENGINE = ReplacingMergeTree({})\nORDER BY ({}){}\n\
+            "CREATE TABLE IF NOT EXISTS {}.{} (\n{}\n)\nENGINE = ReplacingMergeTree({})\nORDER BY ({}){}\n\
              SETTINGS {DEDUPLICATION_SETTING} = {DEDUPLICATION_WINDOW}, \
              fsync_after_insert = 1, fsync_part_directory = 1",
             quote(database),
@@ -219,10 +245,17 @@ impl TableLayout {
         )
     }
 
-    /// The statement that inserts rows of all columns, in order, as `RowBinary`.
-    pub(super) fn insert(&self, database: &str) -> String {
+    /// The statement that inserts rows of all columns, in order, as `RowBinary`, if `condition` holds.
+    pub(super) fn insert(&self, database: &str, condition: &str) -> String {
         let columns = list(self.columns.iter().map(|column| column.name));
-        format!("INSERT INTO {}.{} ({columns}) FORMAT RowBinary", quote(database), quote(self.name))
+        let typed = |column: &ColumnLayout| format!("{} {}", quote(column.name), column.kind.value_type());
+        let structure = self.columns.iter().map(typed).collect::<Vec<_>>().join(", ");
+        format!(
+            "INSERT INTO {}.{} ({columns}) SELECT {columns} FROM input({}) WHERE {condition} FORMAT RowBinary",
+            quote(database),
+            quote(self.name),
+            literal(structure.as_bytes()),
+        )
     }
 }
 
@@ -248,7 +281,7 @@ mod tests {
         let layout = TableLayout::of(Table::Metrics(&EventMetrics::SCHEMA));
         assert_eq!(
             layout.create("analytics", layout.name, Some(30)),
-            "CREATE TABLE `analytics`.`event_metrics` (
+            "CREATE TABLE IF NOT EXISTS `analytics`.`event_metrics` (
   `window_start` DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
   `window_end` DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
   `event_type` LowCardinality(String) CODEC(ZSTD(1)),

@@ -1,34 +1,37 @@
 //! Opening: the database and the tables are made where they are missing, and checked where they are there.
+//!
+//! It may be repeated at any time, and by two processes at once.
 
-use super::binary::Reader;
-use super::error::{ClickHouseOpenError, Failure, UnfitTable};
+use std::collections::HashMap;
+
+use super::binary::{Reader, Truncated};
+use super::error::{Failure, UnfitTable};
 use super::fit::{self, Found};
 use super::layout::TableLayout;
 use super::server::Server;
 use super::text::{literal, quote};
-use super::{ClickHouseConfig, label};
+use super::{ClickHouseConfig, garbled, label};
 use crate::store::StoreError;
 
 pub(super) fn open(
     server: &Server,
     config: &ClickHouseConfig,
     tables: &[TableLayout],
-) -> Result<(), ClickHouseOpenError> {
+) -> Result<(), StoreError> {
     make_database(server)?;
+    let found = find(server, tables)?;
     for table in tables {
-        let what = || label(server, table.name);
-        match find(server, table.name)? {
+        match found.get(table.name) {
             None => {
                 let create = table.create(&server.database, table.name, config.ttl_days);
-                server.execute(&create).map_err(|failure| failure.of_write(what()))?;
+                let created = server.execute(&create);
+                created.map_err(|failure| failure.of_write(label(server, table.name)))?;
             }
-            Some(found) => fit::check(table, &found).map_err(|misfit| {
-                Box::new(UnfitTable {
-                    url: server.url.clone(),
-                    table: format!("{}.{}", server.database, table.name),
-                    statements: fit::migration(table, &server.database, &found, &misfit, config.ttl_days),
-                    misfit,
-                })
+            Some(found) => fit::check(table, found).map_err(|misfit| UnfitTable {
+                url: server.url.clone(),
+                table: format!("{}.{}", server.database, table.name),
+                statements: fit::migration(table, &server.database, found, &misfit, config.ttl_days),
+                misfit,
             })?,
         }
     }
@@ -38,45 +41,54 @@ pub(super) fn open(
 /// A user may have no right to make one that is there already.
 fn make_database(server: &Server) -> Result<(), StoreError> {
     let what = || format!("database {} of ClickHouse {}", server.database, server.url);
-    let name = literal(server.database.as_bytes());
-    let found = server.read(&format!("SELECT 1 FROM system.databases WHERE name = {name}"));
-    if found.map_err(|failure| failure.of_read(what()))?.is_empty() {
-        let create = format!("CREATE DATABASE {}", quote(&server.database));
+    if !is_there(server).map_err(|failure| failure.of_read(what()))? {
+        let create = format!("CREATE DATABASE IF NOT EXISTS {}", quote(&server.database));
         server.execute(&create).map_err(|failure| failure.of_write(what()))?;
     }
     Ok(())
 }
 
-/// What the server says of a table; `None` when there is none.
-fn find(server: &Server, table: &str) -> Result<Option<Found>, StoreError> {
-    let failed = |failure: Failure| failure.of_read(label(server, table));
-    let (database, name) = (literal(server.database.as_bytes()), literal(table.as_bytes()));
+/// Whether the database is.
+pub(super) fn is_there(server: &Server) -> Result<bool, Failure> {
+    let name = literal(server.database.as_bytes());
+    let found = server.read(&format!("SELECT 1 FROM system.databases WHERE name = {name}"))?;
+    Ok(!found.is_empty())
+}
+
+/// What the server says of those tables that are there, by name.
+pub(super) fn find(server: &Server, tables: &[TableLayout]) -> Result<HashMap<String, Found>, StoreError> {
+    let failed = |failure: Failure| failure.of_read(label(server, "*"));
+    let database = literal(server.database.as_bytes());
+    let names: Vec<String> = tables.iter().map(|table| literal(table.name.as_bytes())).collect();
+    let names = names.join(", ");
     let facts = server.read(&format!(
-        "SELECT engine, engine_full, sorting_key, partition_key FROM system.tables \
-         WHERE database = {database} AND name = {name}"
+        "SELECT name, engine, engine_full, sorting_key, partition_key FROM system.tables \
+         WHERE database = {database} AND name IN ({names})"
     ));
     let facts = facts.map_err(failed)?;
     let columns = server.read(&format!(
-        "SELECT name, type FROM system.columns WHERE database = {database} AND table = {name} ORDER BY position"
+        "SELECT table, name, type FROM system.columns WHERE database = {database} AND table IN ({names}) \
+         ORDER BY table, position"
     ));
     let columns = columns.map_err(failed)?;
-    if facts.is_empty() {
-        return Ok(None);
+    read(&facts, &columns).map_err(|error| garbled(server, "*", &error))
+}
+
+fn read(facts: &[u8], columns: &[u8]) -> Result<HashMap<String, Found>, Truncated> {
+    let (mut facts, mut columns) = (Reader(facts), Reader(columns));
+    let mut found: HashMap<String, Found> = HashMap::new();
+    while !facts.is_empty() {
+        let name = facts.string()?;
+        let [engine, engine_full, sorting_key, partition_key] =
+            [facts.string()?, facts.string()?, facts.string()?, facts.string()?];
+        found.insert(name, Found { engine, engine_full, sorting_key, partition_key, ..Found::default() });
     }
-    let (mut facts, mut columns) = (Reader(&facts), Reader(&columns));
-    let mut read = || -> Result<Found, super::binary::Truncated> {
-        let text = |reader: &mut Reader<'_>| Ok(String::from_utf8_lossy(reader.text()?).into_owned());
-        let mut found = Found {
-            engine: text(&mut facts)?,
-            engine_full: text(&mut facts)?,
-            sorting_key: text(&mut facts)?,
-            partition_key: text(&mut facts)?,
-            columns: Vec::new(),
-        };
-        while !columns.is_empty() {
-            found.columns.push((text(&mut columns)?, text(&mut columns)?));
+    while !columns.is_empty() {
+        let table = columns.string()?;
+        let column = (columns.string()?, columns.string()?);
+        if let Some(found) = found.get_mut(&table) {
+            found.columns.push(column);
         }
-        Ok(found)
-    };
-    read().map(Some).map_err(|error| super::garbled(server, table, &error))
+    }
+    Ok(found)
 }

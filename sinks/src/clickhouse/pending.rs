@@ -1,24 +1,20 @@
 //! An insert on its way, which may have to be sent again.
 
-use bytes::Bytes;
-
-use super::server::Server;
-use crate::store::StoreError;
+use super::error::Failure;
+use super::server::{Insert, Server};
 
 /// An insert with its rows and its token.
 pub(super) struct Pending {
     /// The table, for errors.
-    what: String,
-    sql: String,
-    token: String,
-    rows: Bytes,
+    pub(super) what: String,
+    insert: Insert,
     /// Whether an earlier attempt may have stored it.
     may_be_stored: bool,
 }
 
 impl Pending {
-    pub(super) fn new(what: String, sql: String, token: String, rows: Bytes) -> Self {
-        Self { what, sql, token, rows, may_be_stored: false }
+    pub(super) fn new(what: String, insert: Insert) -> Self {
+        Self { what, insert, may_be_stored: false }
     }
 
     /// Whether it has to be sent again before anything else is decided.
@@ -27,8 +23,8 @@ impl Pending {
     }
 
     /// Sends it: the same bytes and the same token each time, so that the server stores it once.
-    pub(super) fn send(&mut self, server: &Server) -> Result<(), StoreError> {
-        let Err(mut failure) = server.insert(&self.sql, &self.token, &self.rows) else {
+    pub(super) fn send(&mut self, server: &Server) -> Result<(), Failure> {
+        let Err(mut failure) = server.insert(&self.insert) else {
             self.may_be_stored = false;
             return Ok(());
         };
@@ -37,6 +33,6 @@ impl Pending {
         let is_settled = failure.is_definite && failure.code.is_some();
         self.may_be_stored = !is_settled && (self.may_be_stored || !failure.is_definite);
         failure.is_definite &= !self.may_be_stored;
-        Err(failure.of_write(self.what.clone()))
+        Err(failure)
     }
 }

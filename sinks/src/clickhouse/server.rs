@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clickhouse::Client;
+use clickhouse::error::Error;
 use tokio::runtime::{Builder, Runtime};
 
 use super::ClickHouseConfig;
@@ -14,6 +15,17 @@ use super::error::Failure;
 
 /// Statements may be longer than the server expects by default: keys travel in them.
 const QUERY_BYTES_MAX: &str = "67108864";
+
+/// An insert is one part, which is there whole or not at all: its rows are read and written by one thread, and
+/// gathered until they end. (No insert has so many.)
+const ONE_PART: [(&str, &str); 6] = [
+    ("max_threads", "1"),
+    ("max_insert_threads", "1"),
+    ("max_block_size", "1048576"),
+    ("max_insert_block_size", "1048576"),
+    ("min_insert_block_size_rows", "1000000000000"),
+    ("min_insert_block_size_bytes", "0"),
+];
 
 pub(super) struct Server {
     runtime: Runtime,
@@ -38,7 +50,11 @@ impl Server {
             .with_setting("insert_deduplicate", "1")
             // Every row is looked at, also those that a profile would have merged away.
             .with_setting("final", "0")
-            .with_setting("max_query_size", QUERY_BYTES_MAX);
+            .with_setting("max_query_size", QUERY_BYTES_MAX)
+            // Nobody waits any more when the server gives up: it does so first.
+            .with_setting("max_execution_time", seconds(config.timeout_ms / 10 * 9))
+            .with_setting("timeout_overflow_mode", "throw")
+            .with_setting("cancel_http_readonly_queries_on_client_close", "1");
         if let Some(password) = &config.password {
             client = client.with_password(password);
         }
@@ -66,20 +82,46 @@ impl Server {
 
     /// Sends an insert with its rows. The server takes one with a token that it has seen as done, and
     /// refuses one while another with its token is on its way. (Without a token it would go by the rows.)
-    pub(super) fn insert(&self, sql: &str, token: &str, rows: &Bytes) -> Result<(), Failure> {
-        self.wait(async {
-            let insert = self.client.insert_formatted_with(sql).with_setting("query_id", token);
-            let mut insert = insert.with_setting("insert_deduplication_token", token);
-            insert.send(rows.clone()).await?;
-            insert.end().await
-        })
+    pub(super) fn insert(&self, insert: &Insert) -> Result<(), Failure> {
+        let Insert { sql, token, setting, rows } = insert;
+        let request = self.client.insert_formatted_with(sql).with_setting("query_id", token);
+        let mut request = request.with_setting("insert_deduplication_token", token);
+        for (name, value) in ONE_PART.iter().chain(setting) {
+            request = request.with_setting(*name, *value);
+        }
+        // Its own timeouts end the request and the connection; one around it would leave both.
+        let mut request = request.with_timeouts(Some(self.timeout), Some(self.timeout));
+        let sent = self.runtime.block_on(async {
+            request.send(rows.clone()).await?;
+            request.end().await
+        });
+        sent.map_err(|error| self.failure(&error))
     }
 
     fn wait<T>(&self, answer: impl Future<Output = clickhouse::error::Result<T>>) -> Result<T, Failure> {
         let answer = async { tokio::time::timeout(self.timeout, answer).await };
-        match self.runtime.block_on(answer) {
-            Ok(answered) => answered.map_err(|error| Failure::of(&error)),
-            Err(_) => Err(Failure::late(self.timeout)),
-        }
+        let answered = self.runtime.block_on(answer).unwrap_or(Err(Error::TimedOut));
+        answered.map_err(|error| self.failure(&error))
     }
+
+    fn failure(&self, error: &Error) -> Failure {
+        if matches!(error, Error::TimedOut) { Failure::late(self.timeout) } else { Failure::of(error) }
+    }
+}
+
+/// An insert, as it is sent.
+pub(super) struct Insert {
+    pub(super) sql: String,
+    /// What the server knows it by when it comes again.
+    pub(super) token: String,
+    /// What that needs.
+    pub(super) setting: Option<(&'static str, &'static str)>,
+    /// As `RowBinary`.
+    pub(super) rows: Bytes,
+}
+
+/// As the server reads it; at least a tenth, because 0 would mean for ever.
+fn seconds(ms: u64) -> String {
+    let tenths = (ms / 100).max(1);
+    format!("{}.{}", tenths / 10, tenths % 10)
 }

@@ -84,6 +84,11 @@ pub enum SinkError {
 }
 
 impl SinkError {
+    /// Whether the next step cannot succeed either: see [`StoreError::is_final`].
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_final())
+    }
+
     /// Whether what the error names surely did not happen. When it may have happened, stepping again is
     /// right all the same: the store knows its position.
     pub fn is_definite(&self) -> bool {

@@ -3,8 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,24 @@ struct State {
     pieces: [AtomicU64; 2],
     /// The piece that is lost, and the connection with it.
     lost: Mutex<Option<(Way, u64)>>,
+    held: Mutex<Held>,
+    changed: Condvar,
 }
+
+/// A piece to the server that waits on its way.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Held {
+    /// None does.
+    #[default]
+    Not,
+    /// The next one that has this text will.
+    Next(String),
+    /// One does.
+    Now,
+}
+
+/// So long may something take that a test waits for.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Passes bytes on between clients and one server. Its threads end with the process.
 #[derive(Debug)]
@@ -59,6 +77,22 @@ impl Proxy {
         *self.state.lost.lock().expect("nobody panics while holding it") = Some((way, now + n));
     }
 
+    /// The next piece to the server that has `text` in it does not go on, nor what follows it, until
+    /// [`let_go`](Self::let_go).
+    pub(crate) fn hold(&self, text: &str) {
+        self.state.set_held(Held::Next(text.to_owned()));
+    }
+
+    /// Waits until a piece is held.
+    pub(crate) fn wait_until_it_holds(&self) {
+        self.state.wait_while(|held| *held != Held::Now);
+    }
+
+    /// Passes on what is held.
+    pub(crate) fn let_go(&self) {
+        self.state.set_held(Held::Not);
+    }
+
     /// Whether what was to be lost is. If it is not, it will not be.
     pub(crate) fn has_lost(&self) -> bool {
         self.state.lost.lock().expect("nobody panics while holding it").take().is_none()
@@ -66,6 +100,30 @@ impl Proxy {
 }
 
 impl State {
+    fn set_held(&self, to: Held) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = to;
+        self.changed.notify_all();
+    }
+
+    fn wait_while(&self, condition: impl Fn(&Held) -> bool) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(held, PATIENCE, |held| condition(held));
+        let (held, outcome) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!outcome.timed_out(), "it is still {:?}", *held);
+    }
+
+    /// Holds a piece if it is the one.
+    fn hold_if_told(&self, piece: &[u8]) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let Held::Next(text) = &*held else { return };
+        if piece.windows(text.len()).any(|part| part == text.as_bytes()) {
+            *held = Held::Now;
+            drop(held);
+            self.changed.notify_all();
+            self.wait_while(|held| *held == Held::Now);
+        }
+    }
+
     fn pass(&self, way: Way, mut from: TcpStream, to: &TcpStream) {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
@@ -76,6 +134,9 @@ impl State {
                 break;
             }
             drop(lost);
+            if way == Way::There {
+                self.hold_if_told(&buffer[..count]);
+            }
             let mut writer = to;
             if writer.write_all(&buffer[..count]).is_err() {
                 break;

@@ -93,7 +93,9 @@ fn an_old_table_is_copied_by_the_columns_that_it_has() {
     found.columns.truncate(5);
     let misfit = Misfit::Missing { column: "version" };
     let statements = migration(&layout(), "analytics", &found, &misfit, None);
-    assert!(statements[0].starts_with("CREATE TABLE `analytics`.`event_metrics_tidegate_new` (\n"));
+    assert!(
+        statements[0].starts_with("CREATE TABLE IF NOT EXISTS `analytics`.`event_metrics_tidegate_new` (\n")
+    );
     let columns = "`window_start`, `window_end`, `event_type`, `event_count`, `user_count`";
     let key = "`window_start`, `event_type`, `window_end`";
     assert_eq!(
