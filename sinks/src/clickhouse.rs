@@ -25,6 +25,7 @@ mod pending;
 mod plan;
 mod positions;
 mod resume;
+mod rights;
 mod server;
 mod session;
 mod text;
@@ -55,6 +56,8 @@ pub struct ClickHouseStore {
     tables: Vec<TableLayout>,
     /// Whether the tables are there and fit, as far as is known.
     is_open: bool,
+    /// Whether the user was allowed everything once; whatever is taken away later is named by the server.
+    is_allowed: bool,
     /// That of this process, once it has asked for one.
     generation: Option<Generation>,
     /// What is known of the server; nothing at first and after every error.
@@ -79,14 +82,27 @@ impl ClickHouseStore {
     pub fn with_topics(config: ClickHouseConfig, topics: Vec<Topic>) -> io::Result<Self> {
         let server = Server::new(&config)?;
         let tables = layout::tables(&topics);
-        let (is_open, generation, session, pending) = (false, None, None, None);
-        Ok(Self { server, config, topics, tables, is_open, generation, session, pending })
+        Ok(Self {
+            server,
+            config,
+            topics,
+            tables,
+            is_open: false,
+            is_allowed: false,
+            generation: None,
+            session: None,
+            pending: None,
+        })
     }
 
     /// The session, begun anew unless there is one. The database and every table that is missing are made before.
     fn session(&mut self) -> Result<&mut Session, StoreError> {
         if !self.is_open {
             open::open(&self.server, &self.config, &self.tables)?;
+            if !self.is_allowed {
+                rights::check(&self.server, &self.config, &self.tables)?;
+                self.is_allowed = true;
+            }
             self.is_open = true;
         }
         if self.session.is_none() {

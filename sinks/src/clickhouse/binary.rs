@@ -74,6 +74,10 @@ impl<'a> Reader<'a> {
         Ok(self.take(N)?.try_into().expect("so many were taken"))
     }
 
+    pub(super) fn byte(&mut self) -> Result<u8, Truncated> {
+        self.array().map(|[byte]| byte)
+    }
+
     pub(super) fn u32(&mut self) -> Result<u32, Truncated> {
         self.array().map(u32::from_le_bytes)
     }

@@ -8,6 +8,7 @@ use clickhouse::error::Error;
 
 use super::fit::Misfit;
 use super::generation::FENCED;
+use super::text::quote;
 use crate::store::StoreError;
 
 /// How much of an answer is repeated in an error, in characters.
@@ -26,26 +27,34 @@ pub(super) struct Failure {
 }
 
 /// Errors that the server finds before it changes anything, each with what to do.
-const DEFINITE: [(u32, &str); 21] = [
+const DEFINITE: [(u32, &str); 25] = [
     (6, ""),
     (16, "the table is checked before the next step"),
     (27, ""),
     (33, ""),
+    // An argument is wrong: found before an insert begins, which has none that depends on rows.
+    (36, ""),
     (38, ""),
     (41, ""),
     (43, ""),
     (46, ""),
     (47, "the table is checked before the next step"),
     (53, "the table is checked before the next step"),
+    // Somebody else made one, which is looked at before the next step.
+    (57, "the table is checked before the next step"),
     (60, "it is made before the next step"),
     (62, ""),
     (81, "it is made before the next step"),
-    (164, "give the user the right to write"),
+    // A setting that this version does not have.
+    (115, "storing needs a server that knows this setting"),
+    (164, "storing has to set this setting, and to write: give the user a profile without readonly"),
     (192, "check the user"),
     (193, "check the password"),
     (194, "give a password"),
     (202, "storing goes on by itself when the server has less to do"),
     (252, "storing goes on by itself when the server has merged parts"),
+    // A profile limits a setting.
+    (452, "storing has to set this setting: take the constraint out of the user's profile"),
     (497, "give the user the right to do that"),
     (516, "check the user and the password"),
 ];
@@ -78,6 +87,8 @@ impl Failure {
         if let (Error::Network(_), Some(source)) = (error, deepest(error)) {
             reason = format!("{reason}: {source}");
         }
+        let grant = grant(&said);
+        let remedy = grant.as_deref().unwrap_or(remedy);
         if !remedy.is_empty() {
             reason = format!("{}; {remedy}", reason.trim_end());
         }
@@ -112,6 +123,16 @@ fn code(answer: &str) -> Option<u32> {
     let (_, rest) = answer.split_once("Code: ")?;
     let end = rest.find(|char: char| !char.is_ascii_digit()).unwrap_or(rest.len());
     rest[..end].parse().ok()
+}
+
+/// What gives the right that the server says is missing: `bob: Not enough privileges. To execute this query, it's
+/// necessary to have the grant INSERT(a, b) ON analytics.event_metrics. (ACCESS_DENIED)`.
+fn grant(answer: &str) -> Option<String> {
+    let (before, rest) = answer.split_once(": Not enough privileges.")?;
+    let user = before.rsplit(": ").next()?;
+    let (_, right) = rest.split_once("necessary to have the grant ")?;
+    let right = right.split_once(". (").map_or(right, |(right, _)| right);
+    Some(format!("run GRANT {right} TO {}; storing goes on by itself then", quote(user)))
 }
 
 /// Whether nobody listens there, so that nothing was sent.
@@ -184,6 +205,39 @@ mod tests {
             let told = failure.clone().of_write("the table".to_owned());
             assert_eq!(told.is_definite(), is_definite, "{told}");
             assert!(failure.of_read("the table".to_owned()).is_definite());
+        }
+    }
+
+    #[test]
+    fn what_a_user_may_not_do_is_named() {
+        let table = [
+            (
+                "Code: 497. DB::Exception: bob: Not enough privileges. To execute this query, it's necessary to have \
+                 the grant CREATE TEMPORARY TABLE ON *.*. (ACCESS_DENIED) (version 26.7.2.1)",
+                "; run GRANT CREATE TEMPORARY TABLE ON *.* TO `bob`; storing goes on by itself then",
+            ),
+            (
+                "Code: 497. DB::Exception: bob: Not enough privileges. To execute this query, it's necessary to have \
+                 the grant SELECT(query_id) ON system.processes. (ACCESS_DENIED) (version 26.7.2.1)",
+                "; run GRANT SELECT(query_id) ON system.processes TO `bob`; storing goes on by itself then",
+            ),
+            (
+                "Code: 497. DB::Exception: bob may not. (ACCESS_DENIED)",
+                "; give the user the right to do that",
+            ),
+            (
+                "Code: 452. DB::Exception: Setting max_threads shouldn't be less than 2. (SETTING_CONSTRAINT_VIOLATION)",
+                "; storing has to set this setting: take the constraint out of the user's profile",
+            ),
+            (
+                "Code: 164. DB::Exception: Cannot modify 'final' setting in readonly mode. (READONLY)",
+                "; storing has to set this setting, and to write: give the user a profile without readonly",
+            ),
+        ];
+        for (answer, end) in table {
+            let failure = Failure::of(&Error::BadResponse(answer.to_owned()));
+            assert!(failure.is_definite, "{failure:?}");
+            assert!(failure.reason.starts_with(answer) && failure.reason.ends_with(end), "{failure:?}");
         }
     }
 
