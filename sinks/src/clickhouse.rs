@@ -18,8 +18,10 @@ mod config;
 mod error;
 mod fit;
 mod generation;
+mod inspect;
 mod keys;
 mod layout;
+mod migrate;
 mod open;
 mod pending;
 mod plan;
@@ -47,6 +49,8 @@ use session::Session;
 pub use config::ClickHouseConfig;
 pub use error::UnfitTable;
 pub use fit::Misfit;
+pub use inspect::{ClockLook, Inspection, RightLook, TableLook, TableState, inspect};
+pub use migrate::{MigrateError, Statement, migrate};
 
 /// The metric store on a ClickHouse server.
 pub struct ClickHouseStore {

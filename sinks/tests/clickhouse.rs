@@ -3,93 +3,14 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use tidegate_model::EventTime;
 use tidegate_model::row::Op;
-use tidegate_services::clickhouse::Address;
 use tidegate_services::{ClickHouse, clickhouse, test_clickhouse, tools};
 use tidegate_sinks::store::conformance::{self, Harness};
-use tidegate_sinks::{
-    ClickHouseConfig, ClickHouseStore, Config, MetricStore as _, Sink, SinkError, StoreError,
-};
+use tidegate_sinks::{ClickHouseConfig, ClickHouseStore, Config, Sink, SinkError};
 
+use common::database::{Database, NOW, run, shown};
 use common::proxy::{Proxy, Way};
 use common::{EVENTS, MemoryLog, event_json};
-
-const NOW: EventTime = EventTime::from_millis(0);
-
-/// A database of our own on a server.
-struct Database {
-    address: Address,
-    name: String,
-}
-
-impl Database {
-    fn new(address: &Address) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self { address: address.clone(), name: format!("sinks_{}_{count}", std::process::id()) }
-    }
-
-    fn config(&self) -> ClickHouseConfig {
-        let url = format!("http://{}", self.address.http_address());
-        ClickHouseConfig { url, database: self.name.clone(), ..ClickHouseConfig::default() }
-    }
-
-    fn store(&self) -> ClickHouseStore {
-        ClickHouseStore::new(self.config()).expect("there is room")
-    }
-
-    /// Makes the tables.
-    fn prepare(&self) {
-        self.store().positions().expect("the store opens");
-    }
-
-    /// Why the store does not open.
-    fn refusal(&self) -> String {
-        let error = self.store().positions().expect_err("a table does not fit");
-        assert!(error.is_final(), "{error}");
-        error.to_string()
-    }
-
-    /// `$` stands for the name of the database.
-    fn query(&self, sql: &str) -> String {
-        let sql = sql.replace('$', &self.name);
-        self.address.query(&sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
-    }
-
-    /// Minute, type, count and version of the rows that a plain SELECT shows.
-    fn events(&self) -> Vec<String> {
-        let rows = self.query(
-            "SELECT toUnixTimestamp(window_start) DIV 60, event_type, event_count, version \
-             FROM $.event_metrics ORDER BY ALL",
-        );
-        rows.lines().map(|line| line.replace('\t', " ")).collect()
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        // The server may be gone.
-        let _ = self.address.query(&format!("DROP DATABASE IF EXISTS {}", self.name));
-    }
-}
-
-impl Harness for Database {
-    type Store = ClickHouseStore;
-
-    fn open(&mut self) -> ClickHouseStore {
-        self.store()
-    }
-
-    fn select(&mut self, table: &str, columns: &[&str]) -> Vec<Vec<String>> {
-        let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
-        let columns = columns.join(", ");
-        let rows = self.query(&format!("SELECT {columns} FROM $.{table} FORMAT JSONCompactStringsEachRow"));
-        rows.lines().map(|row| serde_json::from_str(row).expect("strings")).collect()
-    }
-}
 
 /// A server of the test's own, to be killed; `None` where it cannot be had.
 fn own_server() -> Option<(tempfile::TempDir, ClickHouse)> {
@@ -102,19 +23,10 @@ fn own_server() -> Option<(tempfile::TempDir, ClickHouse)> {
     Some((dir, server))
 }
 
-fn run(sink: &mut Sink<MemoryLog, ClickHouseStore>) {
-    while !sink.step(NOW).expect("a step").caught_up {}
-}
-
 /// The statements that an error tells.
 fn statements(told: &str) -> Vec<&str> {
     let (_, statements) = told.split_once("and run\n\n").expect("it has some");
     statements.trim_end().trim_end_matches(';').split(";\n\n").collect()
-}
-
-/// What `minute` shows for `count` in the epoch.
-fn shown(minute: i64, count: u64, epoch: u64) -> String {
-    format!("{minute} click {count} {epoch}")
 }
 
 #[test]
@@ -309,91 +221,6 @@ fn a_table_that_is_gone_is_named_and_made_again() {
     database.query("RENAME TABLE $.old TO $.event_metrics");
     let error = sink.step(NOW).expect_err("the table does not fit");
     assert!(error.is_final() && error.to_string().contains("its engine is MergeTree, expected "), "{error}");
-}
-
-/// Two sinks at once: the one that began last writes, and the first changes nothing more.
-#[test]
-fn a_sink_is_fenced_by_one_that_begins_later() {
-    let Ok(address) = test_clickhouse() else { return };
-    let database = Database::new(&address);
-    let log = MemoryLog::default();
-    let push = |minutes: std::ops::Range<i64>, epoch, op| {
-        for minute in minutes {
-            log.push(EVENTS, 0, epoch, op, event_json(minute, "click", epoch));
-        }
-    };
-    let sink = |host: &str| {
-        let config = ClickHouseConfig { host: host.to_owned(), ..database.config() };
-        Sink::new(log.clone(), ClickHouseStore::new(config).expect("there is room"), Config::default())
-    };
-    push(0..3, 5, Op::Final);
-    let (mut first, mut second) = (sink("host-a"), sink("host-b"));
-    run(&mut first);
-    push(1..2, 6, Op::Correct);
-    run(&mut second);
-    log.push(EVENTS, 0, 7, Op::Final, "no row");
-    push(0..1, 7, Op::Correct);
-    for _ in 0..2 {
-        let error = first.step(NOW).expect_err("the second one began later");
-        assert!(error.is_final() && error.is_definite(), "{error}");
-        let told = error.to_string();
-        assert!(told.contains(" on host-b, generation 2, since "), "{told}");
-        assert!(told.contains(&format!("process {} ", std::process::id())), "{told}");
-        let key = "window_start, event_type, window_end";
-        let twice =
-            database.query(&format!("SELECT {key} FROM $.event_metrics GROUP BY {key} HAVING count() > 1"));
-        assert_eq!(twice, "");
-        assert_eq!(database.query("SELECT count() FROM $.unreadable_rows"), "0\n");
-    }
-    run(&mut second);
-    assert_eq!(database.events(), [shown(0, 7, 7), shown(1, 6, 6), shown(2, 5, 5)]);
-    let positions = "SELECT next_offset, last_offset, last_version, unreadable FROM $.sink_positions FINAL";
-    assert_eq!(database.query(positions), "6\t5\t7\t1\n");
-    // Somebody empties the table: who wrote goes on.
-    database.query("TRUNCATE TABLE $.sink_generations");
-    push(3..4, 8, Op::Final);
-    let error = second.step(NOW).expect_err("the insert is refused");
-    assert!(!error.is_final(), "{error}");
-    run(&mut second);
-    assert_eq!(database.events().len(), 4);
-}
-
-/// What a sink sent before it was fenced arrives afterwards: an insert, a position, a delete.
-#[test]
-fn what_a_fenced_sink_sent_changes_nothing_when_it_arrives_late() {
-    let Ok(address) = test_clickhouse() else { return };
-    for statement in ["60event_metrics%60", "60sink_positions%60", "60unreadable_rows%60", "DELETE FROM"] {
-        let database = Database::new(&address);
-        let proxy = Proxy::new(address.http_address());
-        let log = MemoryLog::default();
-        log.push(EVENTS, 0, 5, Op::Final, event_json(0, "click", 5));
-        let config = ClickHouseConfig { url: format!("http://{}", proxy.address), ..database.config() };
-        let store = ClickHouseStore::new(config).expect("there is room");
-        let mut first = Sink::new(log.clone(), store, Config::default());
-        run(&mut first);
-        log.push(EVENTS, 0, 6, Op::Final, "no row");
-        log.push(EVENTS, 0, 6, Op::Correct, event_json(0, "click", 6));
-        proxy.hold(&if statement.contains('%') {
-            format!("query=INSERT+INTO+%60{}%60.%{statement}", database.name)
-        } else {
-            statement.to_owned()
-        });
-        let late = std::thread::spawn(move || first.step(NOW).map_err(|error| (error.is_final(), error)));
-        proxy.wait_until_it_holds();
-        // Rows at the same offsets, and a newer one.
-        let mut second = Sink::new(log.clone(), database.store(), Config::default());
-        run(&mut second);
-        log.push(EVENTS, 0, 7, Op::Correct, event_json(0, "click", 7));
-        run(&mut second);
-        proxy.let_go();
-        let (is_final, error) = late.join().expect("it does not panic").expect_err("it is fenced");
-        assert!(is_final, "{statement}: {error}");
-        assert!(matches!(error, SinkError::Store(StoreError::Fenced { .. })), "{statement}: {error}");
-        assert_eq!(database.events(), [shown(0, 7, 7)], "{statement}");
-        assert_eq!(database.query("SELECT log_offset FROM $.unreadable_rows"), "1\n", "{statement}");
-        let positions = "SELECT next_offset, unreadable FROM $.sink_positions FINAL";
-        assert_eq!(database.query(positions), "4\t1\n", "{statement}");
-    }
 }
 
 /// However large, it is there whole or not at all.

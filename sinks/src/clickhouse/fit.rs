@@ -120,6 +120,22 @@ fn arguments_belong_to_engine(found: &Found) -> bool {
     found.engine_full.strip_prefix(&found.engine).is_some_and(|rest| rest.starts_with('('))
 }
 
+/// What a copy is called until it takes the table's place.
+pub(super) fn name_of_copy(layout: &TableLayout) -> String {
+    format!("{}_tidegate_new", layout.name)
+}
+
+/// What the table as it was is called afterwards.
+pub(super) fn name_of_kept(layout: &TableLayout) -> String {
+    format!("{}_before_tidegate", layout.name)
+}
+
+/// The columns of the key that the table has, for SQL; rows that agree in them become one.
+pub(super) fn key(layout: &TableLayout, found: &Found) -> String {
+    let has = |name: &str| found.columns.iter().any(|(found, _)| found == name);
+    list(layout.order.iter().copied().filter(|name| has(name)))
+}
+
 /// The statements that make the table fit. Its rows are copied, one for each key, the newest where the
 /// table knows versions; the table as it was stays beside it, as `<table>_before_tidegate`.
 pub(super) fn migration(
@@ -132,16 +148,18 @@ pub(super) fn migration(
     if *misfit == Misfit::Deduplication {
         return vec![layout.deduplicate(database)];
     }
-    let (new, old) = (format!("{}_tidegate_new", layout.name), format!("{}_before_tidegate", layout.name));
+    let (new, old) = (name_of_copy(layout), name_of_kept(layout));
     let path = |name: &str| format!("{}.{}", quote(database), quote(name));
     let has = |name: &str| found.columns.iter().any(|(found, _)| found == name);
     let kept = || layout.columns.iter().map(|column| column.name).filter(|name| has(name));
-    let key = list(layout.order.iter().copied().filter(|name| has(name)));
+    let key = key(layout, found);
     let newest = [layout.version, "log_offset"].into_iter().filter(|name| kept().any(|kept| kept == *name));
     let newest: Vec<String> = newest.map(|name| format!(", {} DESC", quote(name))).collect();
     let newest = newest.concat();
     let (table, columns) = (path(layout.name), list(kept()));
-    let mut statements = vec![layout.create(database, &new, ttl_days)];
+    // A copy that was interrupted is made anew.
+    let drop = format!("DROP TABLE IF EXISTS {} SYNC", path(&new));
+    let mut statements = vec![drop, layout.create(database, &new, ttl_days)];
     if !key.is_empty() {
         statements.push(format!(
             "INSERT INTO {} ({columns}) SELECT {columns} FROM {table} ORDER BY {key}{newest} LIMIT 1 BY {key}",

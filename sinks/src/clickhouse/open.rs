@@ -22,6 +22,15 @@ pub(super) fn open(
     let found = find(server, tables)?;
     for table in tables {
         match found.get(table.name) {
+            None if found.contains_key(&fit::name_of_copy(table)) => {
+                return Err(StoreError::Refused {
+                    reason: format!(
+                        "{} is missing, and {} is there: a migration was interrupted; run it again (tidegate migrate)",
+                        label(server, table.name),
+                        fit::name_of_copy(table)
+                    ),
+                });
+            }
             None => {
                 let create = table.create(&server.database, table.name, config.ttl_days);
                 let created = server.execute(&create);
@@ -39,7 +48,7 @@ pub(super) fn open(
 }
 
 /// A user may have no right to make one that is there already.
-fn make_database(server: &Server) -> Result<(), StoreError> {
+pub(super) fn make_database(server: &Server) -> Result<(), StoreError> {
     let what = || format!("database {} of ClickHouse {}", server.database, server.url);
     if !is_there(server).map_err(|failure| failure.of_read(what()))? {
         let create = format!("CREATE DATABASE IF NOT EXISTS {}", quote(&server.database));
@@ -55,12 +64,14 @@ pub(super) fn is_there(server: &Server) -> Result<bool, Failure> {
     Ok(!found.is_empty())
 }
 
-/// What the server says of those tables that are there, by name.
+/// What the server says of those tables that are there, by name; also of what migrations leave beside them.
 pub(super) fn find(server: &Server, tables: &[TableLayout]) -> Result<HashMap<String, Found>, StoreError> {
     let failed = |failure: Failure| failure.of_read(label(server, "*"));
     let database = literal(server.database.as_bytes());
-    let names: Vec<String> = tables.iter().map(|table| literal(table.name.as_bytes())).collect();
-    let names = names.join(", ");
+    let names = tables
+        .iter()
+        .flat_map(|table| [table.name.to_owned(), fit::name_of_copy(table), fit::name_of_kept(table)]);
+    let names = names.map(|name| literal(name.as_bytes())).collect::<Vec<_>>().join(", ");
     let facts = server.read(&format!(
         "SELECT name, engine, engine_full, sorting_key, partition_key FROM system.tables \
          WHERE database = {database} AND name IN ({names})"

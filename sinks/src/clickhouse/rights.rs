@@ -25,7 +25,6 @@ impl Needed {
     }
 
     /// What they are, for people.
-    #[cfg(test)]
     pub(super) fn name(&self) -> String {
         format!("{} ON {}", self.rights, self.on.replace('`', ""))
     }

@@ -30,6 +30,8 @@ const ONE_PART: [(&str, &str); 6] = [
 pub(super) struct Server {
     runtime: Runtime,
     client: Client,
+    /// The same without settings of ours.
+    plain: Client,
     timeout: Duration,
     pub(super) url: String,
     pub(super) database: String,
@@ -41,7 +43,12 @@ impl Server {
         let mut client = Client::default()
             .with_url(&config.url)
             .with_user(&config.user)
-            .with_product_info("tidegate", env!("CARGO_PKG_VERSION"))
+            .with_product_info("tidegate", env!("CARGO_PKG_VERSION"));
+        if let Some(password) = &config.password {
+            client = client.with_password(password);
+        }
+        let plain = client.clone();
+        let client = client
             // An error is in the answer's head, not behind a part of the answer.
             .with_setting("wait_end_of_query", "1")
             .with_setting("lightweight_deletes_sync", "2")
@@ -55,11 +62,15 @@ impl Server {
             .with_setting("max_execution_time", seconds(config.timeout_ms / 10 * 9))
             .with_setting("timeout_overflow_mode", "throw")
             .with_setting("cancel_http_readonly_queries_on_client_close", "1");
-        if let Some(password) = &config.password {
-            client = client.with_password(password);
-        }
         let timeout = Duration::from_millis(config.timeout_ms);
-        Ok(Self { runtime, client, timeout, url: config.url.clone(), database: config.database.clone() })
+        Ok(Self {
+            runtime,
+            client,
+            plain,
+            timeout,
+            url: config.url.clone(),
+            database: config.database.clone(),
+        })
     }
 
     /// Carries out a statement that has no result.
@@ -74,8 +85,17 @@ impl Server {
 
     /// The result of a statement, as `RowBinary`.
     pub(super) fn read(&self, sql: &str) -> Result<Vec<u8>, Failure> {
+        self.read_by(&self.client, sql)
+    }
+
+    /// As [`Server::read`], with the settings of the user's profile and no others.
+    pub(super) fn read_in_profile(&self, sql: &str) -> Result<Vec<u8>, Failure> {
+        self.read_by(&self.plain, sql)
+    }
+
+    fn read_by(&self, client: &Client, sql: &str) -> Result<Vec<u8>, Failure> {
         self.wait(async {
-            let mut cursor = self.client.query_raw(sql).fetch_bytes("RowBinary")?;
+            let mut cursor = client.query_raw(sql).fetch_bytes("RowBinary")?;
             Ok(cursor.collect().await?.to_vec())
         })
     }

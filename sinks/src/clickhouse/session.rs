@@ -31,19 +31,9 @@ impl Session {
     ) -> Result<Self, StoreError> {
         // In this order: see the module on generations.
         let generation = Generation::assert(generation, server, config)?;
-        let prefix = format!("tidegate/{}/", server.database);
-        let Around { name, running, deduplication } = look_around(server, &prefix)?;
-        if running > 0 {
-            return Err(StoreError::Storage {
-                path: label(server, "*"),
-                reason: format!(
-                    "{running} statements of an earlier process are being carried out (query_id {prefix}…); \
-                     storing goes on by itself when they end"
-                ),
-            });
-        }
+        let Around { name, deduplication } = nobody_writes(server)?;
         let positions = positions::load(server, topics)?;
-        Ok(Self { positions, prefix: format!("{prefix}{name}"), generation, deduplication })
+        Ok(Self { positions, prefix: format!("{}{name}", prefix(server)), generation, deduplication })
     }
 
     /// The token of an insert of rows at these offsets.
@@ -61,12 +51,15 @@ impl Session {
     }
 }
 
-struct Around {
+/// How the names of all statements begin that change something in the database.
+fn prefix(server: &Server) -> String {
+    format!("tidegate/{}/", server.database)
+}
+
+/// What a session needs.
+pub(super) struct Around {
     /// A new name.
     name: String,
-    /// How many statements of other sessions are on their way: inserts could show rows that are looked up in vain
-    /// now, and deletes take rows that are found.
-    running: u64,
     deduplication: Option<(&'static str, &'static str)>,
 }
 
@@ -74,7 +67,10 @@ struct Around {
 const DEDUPLICATION: [(&str, &str); 2] =
     [("deduplicate_insert_select", "force_enable"), ("insert_select_deduplicate", "1")];
 
-fn look_around(server: &Server, prefix: &str) -> Result<Around, StoreError> {
+/// Looks around, and fails while a statement of another session is on its way: an insert could show rows that are
+/// looked up in vain now, and a delete take rows that are found.
+pub(super) fn nobody_writes(server: &Server) -> Result<Around, StoreError> {
+    let prefix = prefix(server);
     let answer = server.read(&format!(
         "SELECT toString(generateUUIDv4()), \
          assumeNotNull((SELECT count() FROM system.processes WHERE startsWith(query_id, {}))), \
@@ -91,7 +87,17 @@ fn look_around(server: &Server, prefix: &str) -> Result<Around, StoreError> {
         let known = [reader.u64()?, reader.u64()?];
         let mut known = DEDUPLICATION.into_iter().zip(known);
         let deduplication = known.find(|(_, is_known)| *is_known > 0).map(|(setting, _)| setting);
-        Ok(Around { name, running, deduplication })
+        Ok((running, Around { name, deduplication }))
     };
-    read().map_err(|error| garbled(server, "*", &error))
+    let (running, around) = read().map_err(|error| garbled(server, "*", &error))?;
+    if running == 0 {
+        return Ok(around);
+    }
+    Err(StoreError::Storage {
+        path: label(server, "*"),
+        reason: format!(
+            "{running} statements of an earlier process are being carried out (query_id {prefix}…); \
+             storing goes on by itself when they end"
+        ),
+    })
 }

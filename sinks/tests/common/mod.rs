@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "every test crate uses a part of it")]
 
 pub(crate) mod cached;
+#[cfg(feature = "clickhouse")]
+pub(crate) mod database;
 pub(crate) mod proxy;
 
 use std::collections::BTreeMap;

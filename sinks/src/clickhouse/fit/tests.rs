@@ -93,13 +93,14 @@ fn an_old_table_is_copied_by_the_columns_that_it_has() {
     found.columns.truncate(5);
     let misfit = Misfit::Missing { column: "version" };
     let statements = migration(&layout(), "analytics", &found, &misfit, None);
+    assert_eq!(statements[0], "DROP TABLE IF EXISTS `analytics`.`event_metrics_tidegate_new` SYNC");
     assert!(
-        statements[0].starts_with("CREATE TABLE IF NOT EXISTS `analytics`.`event_metrics_tidegate_new` (\n")
+        statements[1].starts_with("CREATE TABLE IF NOT EXISTS `analytics`.`event_metrics_tidegate_new` (\n")
     );
     let columns = "`window_start`, `window_end`, `event_type`, `event_count`, `user_count`";
     let key = "`window_start`, `event_type`, `window_end`";
     assert_eq!(
-        statements[1..],
+        statements[2..],
         [
             format!(
                 "INSERT INTO `analytics`.`event_metrics_tidegate_new` ({columns}) SELECT {columns} \
@@ -114,9 +115,9 @@ fn an_old_table_is_copied_by_the_columns_that_it_has() {
     found.partition_key = "window_start".to_owned();
     let statements = migration(&layout(), "analytics", &found, &misfit, None);
     assert!(
-        statements[1].contains("`window_end`, `version` DESC, `log_offset` DESC LIMIT 1 BY"),
+        statements[2].contains("`window_end`, `version` DESC, `log_offset` DESC LIMIT 1 BY"),
         "{}",
-        statements[1]
+        statements[2]
     );
     let statements = migration(&layout(), "analytics", &found, &Misfit::Deduplication, None);
     assert!(statements.len() == 1 && statements[0].starts_with("ALTER TABLE "), "{statements:?}");
