@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use tidegate_model::row::Op;
 use tidegate_model::{Epoch, EventTime, Offset, PartitionId, Schema};
 
 /// A table that a topic is stored in.
@@ -46,6 +47,8 @@ pub struct Row {
     pub offset: Offset,
     /// The epoch that made it.
     pub epoch: Epoch,
+    /// What it does to the row of its key.
+    pub op: Op,
     /// What it says.
     pub content: Content,
 }

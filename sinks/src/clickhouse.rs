@@ -26,6 +26,7 @@ mod open;
 mod pending;
 mod plan;
 mod positions;
+mod refused;
 mod resume;
 mod rights;
 mod server;
@@ -43,6 +44,7 @@ use error::Failure;
 use generation::Generation;
 use layout::TableLayout;
 use pending::Pending;
+use refused::NotStored;
 use server::{Insert, Server};
 use session::Session;
 
@@ -140,21 +142,31 @@ impl ClickHouseStore {
     }
 
     /// Sends one insert. When its outcome is unknown it is kept, to be sent again.
-    fn insert(&mut self, table: &str, token: String, rows: Vec<u8>) -> Result<(), StoreError> {
+    fn insert(&mut self, table: &str, token: String, rows: Vec<u8>) -> Result<(), NotStored> {
         let insert = self.insert_into(table, token, rows)?;
         self.pending = Some(Pending::new(label(&self.server, table), insert));
-        self.settle()
+        self.send_pending().map_err(|(failure, what)| {
+            if failure.is_about_rows && failure.is_definite {
+                NotStored::Refused(failure.reason)
+            } else {
+                NotStored::Failed(self.not_written(failure, what))
+            }
+        })
     }
 
     /// Sends an insert again whose outcome is unknown.
     fn settle(&mut self) -> Result<(), StoreError> {
+        self.send_pending().map_err(|(failure, what)| self.not_written(failure, what))
+    }
+
+    fn send_pending(&mut self) -> Result<(), (Failure, String)> {
         let Some(mut pending) = self.pending.take() else { return Ok(()) };
         let sent = pending.send(&self.server);
         let what = pending.what.clone();
         if sent.is_err() && pending.may_be_stored() {
             self.pending = Some(pending);
         }
-        sent.map_err(|failure| self.not_written(failure, what))
+        sent.map_err(|failure| (failure, what))
     }
 
     /// The error of a statement that should have changed `what`.

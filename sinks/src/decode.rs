@@ -32,7 +32,7 @@ pub fn decode(table: Table, row: &RowRef<'_>) -> Row {
     let content = content.unwrap_or_else(|Problem(reason)| {
         Content::Unreadable(Unreadable { op: row.op.as_str(), reason, record: row.value.into() })
     });
-    Row { offset: row.offset, epoch: row.epoch, content }
+    Row { offset: row.offset, epoch: row.epoch, op: row.op, content }
 }
 
 /// What does not fit.

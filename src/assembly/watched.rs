@@ -82,6 +82,13 @@ impl<S: MetricStore + 'static> Steps for StoreSteps<S> {
             }
         }
         stepped.map(|progress| {
+            if let Some(row) = &progress.applied.first_unreadable {
+                tracing::warn!(
+                    rows = progress.applied.unreadable,
+                    first = %row,
+                    "the metric store goes on without rows: see unreadable_rows"
+                );
+            }
             self.is_behind = self.gathers.is_zero() || progress.applied.rows() >= self.rows_max;
             progress.caught_up
         })

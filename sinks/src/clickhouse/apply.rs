@@ -7,9 +7,10 @@ use tidegate_model::{Offset, PartitionId, Schema};
 use super::binary::{Reader, put_text, put_value};
 use super::layout::{GAPS, POSITIONS, UNREADABLE};
 use super::positions::{self, Progress};
+use super::refused::NotStored;
 use super::text::{literal, quote};
 use super::{ClickHouseStore, garbled, keys, label, plan};
-use crate::batch::{Batch, Content, Row, Table, UnreadableRow};
+use crate::batch::{Batch, Content, Row, UnreadableRow};
 use crate::store::{Applied, Gap, LastRow, Position, StoreError, TopicPartition};
 
 impl ClickHouseStore {
@@ -48,7 +49,7 @@ impl ClickHouseStore {
         row.extend(from.to_le_bytes());
         row.extend(to.to_le_bytes());
         let token = self.session()?.token(&gap.topic, gap.partition.0, from, to);
-        self.insert(GAPS, token, row)?;
+        self.insert(GAPS, token, row).map_err(|error| self.not_put_aside(error, GAPS))?;
         let position = Position { next: gap.missing.end, ..before.position };
         self.put_progress(source, Progress { position, ..before })
     }
@@ -81,12 +82,8 @@ impl ClickHouseStore {
         // These go first: a start goes on behind the newest row of the batch's table, whatever lies before it.
         let mut unreadable = Applied::default();
         self.put_unreadable(batch, rows, &mut unreadable)?;
-        let stored = match batch.table {
-            Table::Metrics(schema) => self.put_metrics(schema, batch, rows)?,
-            Table::Dropped => self.put_dropped(batch, rows)?,
-        };
-        let Applied { unreadable, first_unreadable, .. } = unreadable;
-        let applied = Applied { unreadable, first_unreadable, ..stored };
+        let mut applied = unreadable;
+        applied.add(&self.put_rows(batch, rows)?);
         let source = (batch.topic.clone(), batch.partition);
         let before = self.session()?.positions.get(&source).copied().unwrap_or_default();
         let last = rows.last().map(|row| LastRow { offset: row.offset, epoch: row.epoch });
@@ -96,12 +93,12 @@ impl ClickHouseStore {
         Ok(applied)
     }
 
-    fn put_metrics(
+    pub(super) fn put_metrics(
         &mut self,
         schema: &'static Schema,
         batch: &Batch,
         rows: &[Row],
-    ) -> Result<Applied, StoreError> {
+    ) -> Result<Applied, NotStored> {
         let keys: BTreeSet<Box<[u8]>> = rows.iter().filter_map(|row| plan::key(schema, row)).collect();
         let keys: Vec<Box<[u8]>> = keys.into_iter().collect();
         let bytes_max = self.config.keys_bytes_max;
@@ -121,7 +118,7 @@ impl ClickHouseStore {
         Ok(plan.applied)
     }
 
-    fn put_dropped(&mut self, batch: &Batch, rows: &[Row]) -> Result<Applied, StoreError> {
+    pub(super) fn put_dropped(&mut self, batch: &Batch, rows: &[Row]) -> Result<Applied, NotStored> {
         let table = batch.table.name();
         let dropped: Vec<&Row> =
             rows.iter().filter(|row| matches!(row.content, Content::Dropped(_))).collect();
@@ -138,7 +135,8 @@ impl ClickHouseStore {
         Ok(applied)
     }
 
-    fn put_unreadable(
+    /// Keeps the rows among `rows` that do not fit, and counts them.
+    pub(super) fn put_unreadable(
         &mut self,
         batch: &Batch,
         rows: &[Row],
@@ -148,22 +146,32 @@ impl ClickHouseStore {
         let unreadable: Vec<&Row> = unreadable.collect();
         let Some(first) = unreadable.first() else { return Ok(()) };
         let Content::Unreadable(content) = &first.content else { unreachable!("others were left out") };
-        applied.unreadable = unreadable.len() as u64;
-        applied.first_unreadable = Some(UnreadableRow {
+        let first = UnreadableRow {
             topic: batch.topic.clone(),
             partition: batch.partition,
             offset: first.offset,
             reason: content.reason.clone(),
-        });
+        };
+        let count = unreadable.len() as u64;
+        applied.add(&Applied { unreadable: count, first_unreadable: Some(first), ..Applied::default() });
         let of_topic = format!("topic = {}", literal(batch.topic.as_bytes()));
         let missing = self.missing(UNREADABLE, &of_topic, batch.partition, unreadable)?;
-        self.insert_rows(UNREADABLE, batch, &missing, |bytes, row| {
+        let put = self.insert_rows(UNREADABLE, batch, &missing, |bytes, row| {
             let Content::Unreadable(content) = &row.content else { unreachable!("others were left out") };
             put_text(bytes, batch.topic.as_bytes());
             put_text(bytes, content.op.as_bytes());
             put_text(bytes, content.reason.as_bytes());
             put_text(bytes, &content.record);
-        })
+        });
+        put.map_err(|refused| self.not_put_aside(refused, UNREADABLE))
+    }
+
+    /// There is no other place for a row that these tables refuse.
+    fn not_put_aside(&self, error: NotStored, table: &str) -> StoreError {
+        match error {
+            NotStored::Failed(error) => error,
+            NotStored::Refused(reason) => StoreError::Storage { path: label(&self.server, table), reason },
+        }
     }
 
     /// Those of `rows` that `table`, whose key is the offset, does not have yet.
@@ -199,7 +207,7 @@ impl ClickHouseStore {
         batch: &Batch,
         rows: &[&Row],
         put: impl Fn(&mut Vec<u8>, &Row),
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), NotStored> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
         let mut bytes = Vec::new();
         for row in rows {

@@ -22,6 +22,8 @@ pub struct ClickHouseConfig {
     pub timeout_ms: u64,
     /// One insert holds so many rows at most; a larger batch is stored piece by piece.
     pub insert_rows_max: usize,
+    /// So many rows of one insert that the server refuses are put aside; with more of them the step fails.
+    pub refused_rows_max: usize,
     /// Keys are looked up and deleted in statements of so many bytes of text at most, but always one key.
     pub keys_bytes_max: usize,
 }
@@ -37,6 +39,7 @@ impl Default for ClickHouseConfig {
             ttl_days: None,
             timeout_ms: 30_000,
             insert_rows_max: 100_000,
+            refused_rows_max: 100,
             keys_bytes_max: 1024 * 1024,
         }
     }
@@ -54,6 +57,7 @@ impl fmt::Debug for ClickHouseConfig {
             .field("ttl_days", &self.ttl_days)
             .field("timeout_ms", &self.timeout_ms)
             .field("insert_rows_max", &self.insert_rows_max)
+            .field("refused_rows_max", &self.refused_rows_max)
             .field("keys_bytes_max", &self.keys_bytes_max)
             .finish()
     }

@@ -8,7 +8,7 @@ mod rows;
 use std::ops::Range;
 use std::sync::Arc;
 
-use tidegate_model::row::{EventMetrics, MetricRow};
+use tidegate_model::row::{EventMetrics, MetricRow, Op};
 use tidegate_model::{Epoch, EventTime, Offset, PartitionId};
 
 use super::{Applied, MetricStore, Positions};
@@ -69,7 +69,8 @@ fn remove(minute: i64, event_type: &str) -> Content {
 }
 
 fn row(offset: u64, epoch: u64, content: Content) -> Row {
-    Row { offset: Offset(offset), epoch: Epoch(epoch), content }
+    let op = if matches!(content, Content::Remove(_)) { Op::Retract } else { Op::Final };
+    Row { offset: Offset(offset), epoch: Epoch(epoch), op, content }
 }
 
 /// A batch of `event_metrics`, from partition 0 of the topic of that name.

@@ -1,5 +1,5 @@
 use super::*;
-use tidegate_model::row::{EventMetrics, MetricRow};
+use tidegate_model::row::{EventMetrics, MetricRow, Op};
 use tidegate_model::{Epoch, EventTime, Offset};
 
 use crate::batch::Value;
@@ -13,13 +13,18 @@ fn values(key: &str) -> [Value; 5] {
 }
 
 fn put(offset: u64, epoch: u64, key: &str) -> Row {
-    Row { offset: Offset(offset), epoch: Epoch(epoch), content: Content::Put(values(key).into()) }
+    Row {
+        offset: Offset(offset),
+        epoch: Epoch(epoch),
+        op: Op::Final,
+        content: Content::Put(values(key).into()),
+    }
 }
 
 fn remove(offset: u64, epoch: u64, key: &str) -> Row {
     let [start, end, text, ..] = values(key);
     let content = Content::Remove([start, text, end].into());
-    Row { offset: Offset(offset), epoch: Epoch(epoch), content }
+    Row { offset: Offset(offset), epoch: Epoch(epoch), op: Op::Retract, content }
 }
 
 /// The rows that are there: key, epoch and offset.
