@@ -39,7 +39,7 @@ use bytes::Bytes;
 
 use crate::batch::Batch;
 use crate::sink::{self, Topic};
-use crate::store::{Applied, Expiry, Gap, MetricStore, Positions, StoreError};
+use crate::store::{Applied, Expiry, Gap, MetricStore, NewLog, Positions, StoreError};
 use error::Failure;
 use generation::Generation;
 use layout::TableLayout;
@@ -197,6 +197,11 @@ impl MetricStore for ClickHouseStore {
     fn skip(&mut self, gap: &Gap) -> Result<(), StoreError> {
         let skipped = self.skip_gap(gap);
         self.doubt(skipped)
+    }
+
+    fn adopt(&mut self, log: &NewLog) -> Result<(), StoreError> {
+        let adopted = self.adopt_log(log);
+        self.doubt(adopted)
     }
 
     /// The server forgets by itself: see [`ClickHouseConfig::ttl_days`].

@@ -20,7 +20,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tidegate_model::{Epoch, Offset, PartitionId, Schema};
 
 use crate::batch::Batch;
-use crate::store::{Applied, Expiry, Gap, LastRow, MetricStore, Position, Positions, StoreError};
+use crate::store::{Applied, Expiry, Gap, LastRow, MetricStore, NewLog, Position, Positions, StoreError};
 use layout::TableSql;
 
 pub use error::OpenError;
@@ -153,6 +153,10 @@ impl MetricStore for SqliteStore {
 
     fn skip(&mut self, gap: &Gap) -> Result<(), StoreError> {
         self.transact(|transaction, _| apply::skip(transaction, gap))
+    }
+
+    fn adopt(&mut self, log: &NewLog) -> Result<(), StoreError> {
+        self.transact(|transaction, _| Ok(apply::adopt(transaction, log)?))
     }
 
     fn expire(&mut self, expiry: Expiry) -> Result<u64, StoreError> {

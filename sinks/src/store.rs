@@ -85,6 +85,19 @@ pub struct Gap {
     pub missing: Range<Offset>,
 }
 
+/// A log that has taken the place of the one that the stored rows of a partition came from. All its rows are newer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLog {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Its partition.
+    pub partition: PartitionId,
+    /// Where the partition begins.
+    pub start: Offset,
+    /// The epoch of its first row.
+    pub since: Epoch,
+}
+
 /// Which rows a store may forget: those whose window or session ended more than `keep_ms` before the
 /// newest row of their table began, or before `now` if that is earlier.
 ///
@@ -200,6 +213,12 @@ pub trait MetricStore: Send {
     /// # Errors
     /// When the gap does not begin at or below the position, or the storage fails.
     fn skip(&mut self, gap: &Gap) -> Result<(), StoreError>;
+
+    /// Goes on in another log: moves the position back to its beginning. Rows stay, and what was counted.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn adopt(&mut self, log: &NewLog) -> Result<(), StoreError>;
 
     /// Forgets old rows, and says how many: with [`Expiry::rows_max`] there may be more. A store that
     /// forgets by itself does nothing.

@@ -126,12 +126,48 @@ fn a_truncated_table_is_neither_filled_again_nor_are_rows_left_out() {
     assert_eq!(database.events(), [shown(0, 1, 5), shown(1, 1, 5), shown(2, 1, 6), shown(3, 1, 7)]);
     // Another log is recognised by the epoch of the row there.
     let other = MemoryLog::default();
-    for minute in 0..9 {
-        other.push(EVENTS, 0, 9, Op::Final, event_json(minute, "click", 1));
+    for epoch in 1..9 {
+        other.push(EVENTS, 0, epoch, Op::Final, event_json(0, "click", 1));
     }
     let mut sink = Sink::new(other, database.store(), Config::default());
     let error = sink.step(NOW).expect_err("it is another log");
     assert!(matches!(error, SinkError::LogReplaced { .. }), "{error}");
+}
+
+/// Kafka was wiped and ClickHouse was not. Nobody has to do anything: old rows stay, new ones come, whatever the
+/// offsets, and dropped records and rows that do not fit of both logs are kept.
+#[test]
+fn a_new_log_is_stored_beside_the_rows_of_the_old_one() {
+    let Ok(address) = test_clickhouse() else { return };
+    let database = Database::new(&address);
+    let log_of = |epoch: u64, minutes: std::ops::Range<i64>| {
+        let log = MemoryLog::default();
+        for minute in minutes {
+            log.push(EVENTS, 0, epoch, Op::Final, event_json(minute, "click", epoch));
+        }
+        log.push(EVENTS, 0, epoch, Op::Final, "no row".to_owned());
+        log
+    };
+    run(&mut Sink::new(log_of(5, 0..9), database.store(), Config::default()));
+    let next = log_of(6, 8..12);
+    run(&mut Sink::new(next.clone(), database.store(), Config::default()));
+    let old = (0..8).map(|minute| shown(minute, 5, 5));
+    let mut expected: Vec<String> = old.chain((8..12).map(|minute| shown(minute, 6, 6))).collect();
+    assert_eq!(database.events(), expected);
+    // Going on, also where only the rows are there and not the position, and over the offsets of the old log.
+    for (minute, positions) in [(12, 1), (13, 1), (14, 0), (15, 1), (16, 1), (17, 1)] {
+        next.push(EVENTS, 0, 7, Op::Final, event_json(minute, "click", 1));
+        if positions == 0 {
+            next.push(EVENTS, 0, 7, Op::Final, "no row".to_owned());
+        }
+        run(&mut Sink::new(next.clone(), database.store(), Config::default()));
+        expected.push(shown(minute, 1, 7));
+        assert_eq!(database.events(), expected);
+    }
+    let unreadable = "SELECT log_offset, version FROM $.unreadable_rows ORDER BY version, log_offset";
+    assert_eq!(database.query(unreadable).trim(), "9\t5\n4\t6\n8\t7");
+    let counted = "SELECT unreadable FROM $.sink_positions FINAL ORDER BY since_version DESC LIMIT 1";
+    assert_eq!(database.query(counted).trim(), "3");
 }
 
 #[test]

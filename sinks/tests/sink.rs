@@ -4,7 +4,7 @@ mod common;
 
 use tidegate_model::EventTime;
 use tidegate_model::row::Op;
-use tidegate_sinks::store::{Applied, Expiry, Gap, Positions};
+use tidegate_sinks::store::{Applied, Expiry, Gap, NewLog, Positions};
 use tidegate_sinks::{Batch, Config, MetricStore, Sink, SinkError, SqliteStore, StoreError};
 
 use common::{EVENTS, MemoryLog, Place, event_json};
@@ -215,21 +215,19 @@ fn rows_that_were_stored_may_be_removed_from_the_log() {
     assert_eq!(place.dump(EVENTS).len(), 11);
 }
 
+/// A log whose rows are not all newer than those of the store may be the same one, cut off or restored.
 #[test]
 fn another_log_than_the_one_the_rows_came_from_is_refused() {
     let place = Place::new();
     run(&log_of(10), &place, Config::default());
-    let other_epoch = MemoryLog::default();
-    for minute in 0..20 {
+    let other_epoch = log_of(9);
+    for minute in 9..20 {
         other_epoch.push(EVENTS, 0, 6, Op::Final, event_json(minute, "click", 1));
     }
-    let ended = log_of(9);
-    let empty = log_of(1);
-    empty.remove_before(EVENTS, 0, 1);
     for (log, found) in [
         (other_epoch, "the log has offset 9 of epoch 6 there"),
-        (ended, "the log ends before it"),
-        (empty, "the log ends at offset 1 (exclusive)"),
+        (log_of(9), "the log ends before it"),
+        (log_of(3), "the log ends at offset 3 (exclusive)"),
     ] {
         let before = place.dump_all();
         let error = Sink::new(log.clone(), place.store(), Config::default()).step(NOW);
@@ -241,6 +239,35 @@ fn another_log_than_the_one_the_rows_came_from_is_refused() {
         );
         assert_eq!(log.acknowledged(EVENTS, 0), None);
         assert_eq!(place.dump_all(), before);
+    }
+}
+
+/// The log was wiped. What comes into the new one is stored beside what there was, be it shorter or longer than
+/// the old one.
+#[test]
+fn a_log_whose_rows_are_all_newer_takes_the_place_of_the_old_one() {
+    for rows in [4, 20] {
+        let place = Place::new();
+        run(&log_of(10), &place, Config::default());
+        let log = MemoryLog::default();
+        log.push(EVENTS, 0, 5, Op::Final, event_json(0, "click", 1));
+        log.remove_before(EVENTS, 0, 1);
+        let mut sink = Sink::new(log.clone(), place.store(), Config::default());
+        let progress = sink.step(NOW).expect("an empty log says nothing");
+        assert!(progress.caught_up && progress.adopted == 0, "{progress:?}");
+        for minute in 8..8 + rows {
+            log.push(EVENTS, 0, 6, Op::Final, event_json(minute, "click", 7));
+        }
+        let progress = sink.step(NOW).expect("all its rows are newer");
+        assert_eq!((progress.adopted, progress.applied.put), (1, rows.cast_unsigned()));
+        assert!(sink.step(NOW).expect("it goes on").caught_up);
+        let kept = 8 + usize::try_from(rows).expect("a few");
+        assert_eq!(place.dump(EVENTS).len(), kept, "of two rows of a key the new one is there");
+        assert_eq!(log.acknowledged(EVENTS, 0), Some(1 + rows.cast_unsigned()));
+        // Whoever starts anew knows which log it is.
+        log.push(EVENTS, 0, 7, Op::Final, event_json(90, "click", 7));
+        run(&log, &place, Config::default());
+        assert_eq!(place.dump(EVENTS).len(), kept + 1);
     }
 }
 
@@ -308,6 +335,9 @@ impl MetricStore for Failing {
     }
     fn skip(&mut self, gap: &Gap) -> Result<(), StoreError> {
         self.call(|store| store.skip(gap))
+    }
+    fn adopt(&mut self, log: &NewLog) -> Result<(), StoreError> {
+        self.call(|store| store.adopt(log))
     }
     fn expire(&mut self, expiry: Expiry) -> Result<u64, StoreError> {
         self.call(|store| store.expire(expiry))

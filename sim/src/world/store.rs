@@ -8,7 +8,7 @@ use tidegate_model::{Epoch, Offset, Schema};
 use tidegate_sinks::batch::{Batch, Content, Dropped, Table, Value};
 use tidegate_sinks::cache::{CachedTopic, SeedSource};
 use tidegate_sinks::store::{
-    Applied, Expiry, Gap, LastRow, MetricStore, Position, Positions, StoreError, TopicPartition,
+    Applied, Expiry, Gap, LastRow, MetricStore, NewLog, Position, Positions, StoreError, TopicPartition,
 };
 
 use super::faults::{Effect, Site};
@@ -157,6 +157,12 @@ impl MetricStore for SimStore {
         if gap.missing.end > position.next {
             state.tables.positions.insert(source, Position { next: gap.missing.end, last: None });
         }
+        Ok(())
+    }
+
+    fn adopt(&mut self, log: &NewLog) -> Result<(), StoreError> {
+        let source = (Arc::clone(&log.topic), log.partition);
+        self.world.lock().tables.positions.insert(source, Position { next: log.start, last: None });
         Ok(())
     }
 

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use tidegate_model::{Offset, PartitionId, Schema};
 
-use super::binary::{Reader, put_text, put_value};
+use super::binary::{Reader, Truncated, put_text, put_value};
 use super::layout::{GAPS, POSITIONS, UNREADABLE};
 use super::positions::{self, Progress};
 use super::refused::NotStored;
 use super::text::{literal, quote};
 use super::{ClickHouseStore, garbled, keys, label, plan};
 use crate::batch::{Batch, Content, Row, UnreadableRow};
-use crate::store::{Applied, Gap, LastRow, Position, StoreError, TopicPartition};
+use crate::store::{Applied, Gap, LastRow, NewLog, Position, StoreError, TopicPartition};
 
 impl ClickHouseStore {
     pub(super) fn apply_batch(&mut self, batch: &Batch) -> Result<Applied, StoreError> {
@@ -54,6 +54,14 @@ impl ClickHouseStore {
         self.put_progress(source, Progress { position, ..before })
     }
 
+    pub(super) fn adopt_log(&mut self, log: &NewLog) -> Result<(), StoreError> {
+        self.settle()?;
+        let source = (log.topic.clone(), log.partition);
+        let before = self.session()?.positions.get(&source).copied().unwrap_or_default();
+        let position = Position { next: log.start, last: None };
+        self.put_progress(source, Progress { position, since: log.since, ..before })
+    }
+
     /// How far the partition is stored, which must not be below `start`: the rows between would be lost.
     fn progress_before(&mut self, source: &TopicPartition, start: Offset) -> Result<Progress, StoreError> {
         let progress = self.session()?.positions.get(source).copied().unwrap_or_default();
@@ -67,9 +75,9 @@ impl ClickHouseStore {
 
     fn put_progress(&mut self, source: TopicPartition, progress: Progress) -> Result<(), StoreError> {
         let row = positions::row(&source, progress);
-        // The largest position of a partition counts, so this may be repeated at any time.
+        // The largest position of a log's partition counts, so this may be repeated at any time.
         let next = progress.position.next.0;
-        let token = self.session()?.token(&source.0, source.1.0, next, next);
+        let token = self.session()?.token(&source.0, source.1.0, progress.since.0, next);
         let insert = self.insert_into(POSITIONS, token, row)?;
         let sent = self.server.insert(&insert);
         sent.map_err(|failure| self.not_written(failure, label(&self.server, POSITIONS)))?;
@@ -89,7 +97,7 @@ impl ClickHouseStore {
         let last = rows.last().map(|row| LastRow { offset: row.offset, epoch: row.epoch });
         let position = Position { next: end, last: last.or(before.position.last) };
         let unreadable = before.unreadable + applied.unreadable;
-        self.put_progress(source, Progress { position, unreadable })?;
+        self.put_progress(source, Progress { position, unreadable, ..before })?;
         Ok(applied)
     }
 
@@ -174,7 +182,7 @@ impl ClickHouseStore {
         }
     }
 
-    /// Those of `rows` that `table`, whose key is the offset, does not have yet.
+    /// Those of `rows` that `table`, whose key is offset and version, does not have yet.
     fn missing<'a>(
         &self,
         table: &str,
@@ -184,7 +192,7 @@ impl ClickHouseStore {
     ) -> Result<Vec<&'a Row>, StoreError> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(rows) };
         let answer = self.server.read(&format!(
-            "SELECT log_offset FROM {}.{} WHERE {condition} AND log_partition = {partition} \
+            "SELECT log_offset, version FROM {}.{} WHERE {condition} AND log_partition = {partition} \
              AND log_offset BETWEEN {} AND {}",
             quote(&self.server.database),
             quote(table),
@@ -192,11 +200,15 @@ impl ClickHouseStore {
             last.offset,
         ));
         let answer = answer.map_err(|failure| failure.of_read(label(&self.server, table)))?;
-        let (mut reader, mut there) = (Reader(&answer), BTreeSet::new());
-        while !reader.is_empty() {
-            there.insert(reader.u64().map_err(|error| garbled(&self.server, table, &error))?);
-        }
-        rows.retain(|row| !there.contains(&row.offset.0));
+        let read = || -> Result<BTreeSet<(u64, u64)>, Truncated> {
+            let (mut reader, mut there) = (Reader(&answer), BTreeSet::new());
+            while !reader.is_empty() {
+                there.insert((reader.u64()?, reader.u64()?));
+            }
+            Ok(there)
+        };
+        let there = read().map_err(|error| garbled(&self.server, table, &error))?;
+        rows.retain(|row| !there.contains(&(row.offset.0, version_of(row))));
         Ok(rows)
     }
 
@@ -212,12 +224,16 @@ impl ClickHouseStore {
         let mut bytes = Vec::new();
         for row in rows {
             put(&mut bytes, row);
-            // The epoch of an unreadable row may itself be what does not fit.
-            bytes.extend(row.epoch.0.min(i64::MAX as u64).to_le_bytes());
+            bytes.extend(version_of(row).to_le_bytes());
             bytes.extend(batch.partition.0.to_le_bytes());
             bytes.extend(row.offset.0.to_le_bytes());
         }
         let token = self.session()?.token(&batch.topic, batch.partition.0, first.offset.0, last.offset.0);
         self.insert(table, token, bytes)
     }
+}
+
+/// The epoch of a row as it is stored. That of an unreadable row may itself be what does not fit.
+fn version_of(row: &Row) -> u64 {
+    row.epoch.0.min(i64::MAX.unsigned_abs())
 }

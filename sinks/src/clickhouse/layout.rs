@@ -138,7 +138,7 @@ impl TableLayout {
                     needed("offset", Kind::Counter),
                     needed("record", Kind::Text),
                 ]),
-                order: vec!["log_partition", "log_offset"],
+                order: vec!["log_partition", "log_offset", "version"],
                 version: "version",
                 end: None,
             },
@@ -177,12 +177,13 @@ impl TableLayout {
             columns: vec![
                 needed("topic", Kind::Label),
                 needed("log_partition", Kind::Partition),
+                needed("since_version", Kind::Counter),
                 needed("next_offset", Kind::Counter),
                 needed("last_offset", Kind::Optional),
                 needed("last_version", Kind::Optional),
                 needed("unreadable", Kind::UInt),
             ],
-            order: vec!["topic", "log_partition"],
+            order: vec!["topic", "log_partition", "since_version"],
             version: "next_offset",
             end: None,
         };
@@ -206,7 +207,7 @@ impl TableLayout {
                 needed("reason", Kind::Text),
                 needed("record", Kind::Text),
             ]),
-            order: vec!["topic", "log_partition", "log_offset"],
+            order: vec!["topic", "log_partition", "log_offset", "version"],
             version: "version",
             end: None,
         };

@@ -19,6 +19,9 @@ use crate::store::{LastRow, Position, StoreError, TopicPartition};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     pub(super) position: Position,
+    /// Rows of epochs before are of a log that was there before this one. Each log has a row of its own in
+    /// `sink_positions`; the newest one counts.
+    pub(super) since: Epoch,
     pub(super) unreadable: u64,
 }
 
@@ -26,15 +29,14 @@ pub(super) type ByPartition = BTreeMap<TopicPartition, Progress>;
 
 /// Reads them, from `sink_positions` and from the tables of `topics`.
 pub(super) fn load(server: &Server, topics: &[Topic]) -> Result<ByPartition, StoreError> {
-    let mut committed_unreadable = BTreeMap::new();
+    let committed = read_committed(server)?;
     let mut facts: BTreeMap<TopicPartition, (&str, Facts)> = BTreeMap::new();
-    for (source, progress) in read_committed(server)? {
-        committed_unreadable.insert(source.clone(), progress.unreadable);
+    for (source, progress) in &committed {
         let committed = Some(progress.position);
-        facts.insert(source, (POSITIONS, Facts { committed, table: None }));
+        facts.insert(source.clone(), (POSITIONS, Facts { committed, table: None }));
     }
     for topic in topics {
-        for (partition, last) in read_newest(server, topic.table.name())? {
+        for (partition, last) in read_newest(server, topic, &committed)? {
             let entry = facts.entry((topic.name.clone(), partition)).or_default();
             entry.0 = topic.table.name();
             entry.1.table = Some(last);
@@ -51,19 +53,20 @@ pub(super) fn load(server: &Server, topics: &[Topic]) -> Result<ByPartition, Sto
             ),
         })?;
         let Some(position) = position else { continue };
-        let mut unreadable = committed_unreadable.get(&source).copied().unwrap_or_default();
-        let counted = facts.committed.unwrap_or_default().next;
+        let mut progress = committed.get(&source).copied().unwrap_or_default();
+        let counted = progress.position.next;
         if position.next > counted {
-            unreadable += count_unreadable(server, &source, counted..position.next)?;
+            progress.unreadable += count_unreadable(server, &source, progress.since, counted..position.next)?;
         }
-        positions.insert(source, Progress { position, unreadable });
+        positions.insert(source, Progress { position, ..progress });
     }
     Ok(positions)
 }
 
 fn read_committed(server: &Server) -> Result<ByPartition, StoreError> {
     let answer = server.read(&format!(
-        "SELECT topic, log_partition, next_offset, last_offset, last_version, unreadable FROM {}.{} FINAL",
+        "SELECT topic, log_partition, since_version, next_offset, last_offset, last_version, unreadable \
+         FROM {}.{} FINAL ORDER BY topic, log_partition, since_version",
         quote(&server.database),
         quote(POSITIONS),
     ));
@@ -73,24 +76,38 @@ fn read_committed(server: &Server) -> Result<ByPartition, StoreError> {
         while !reader.is_empty() {
             let topic: Arc<str> = String::from_utf8_lossy(reader.text()?).into();
             let source = (topic, PartitionId(reader.u32()?));
+            let since = Epoch(reader.u64()?);
             let next = Offset(reader.u64()?);
             let last = reader.optional()?.zip(reader.optional()?);
             let last = last.map(|(offset, epoch)| LastRow { offset: Offset(offset), epoch: Epoch(epoch) });
             let position = Position { next, last };
-            found.insert(source, Progress { position, unreadable: reader.u64()? });
+            // The last one of a partition is that of the newest log.
+            found.insert(source, Progress { position, since, unreadable: reader.u64()? });
         }
         Ok(found)
     };
     read().map_err(|error| garbled(server, POSITIONS, &error))
 }
 
-/// The row with the largest offset of every partition. Rows of epoch 0 say nothing: see [`Facts`].
-fn read_newest(server: &Server, table: &str) -> Result<Vec<(PartitionId, LastRow)>, StoreError> {
+/// The row with the largest offset of every partition. Rows of epoch 0 say nothing: see [`Facts`]; nor do those of
+/// a log that was there before.
+fn read_newest(
+    server: &Server,
+    topic: &Topic,
+    committed: &ByPartition,
+) -> Result<Vec<(PartitionId, LastRow)>, StoreError> {
+    let table = topic.table.name();
+    let of_topic =
+        committed.iter().filter(|((name, _), progress)| *name == topic.name && progress.since.0 > 0);
+    let earlier = of_topic.map(|((_, partition), Progress { since, .. })| {
+        format!(" AND NOT (log_partition = {partition} AND version < {since})")
+    });
     let answer = server.read(&format!(
         "SELECT log_partition, max(log_offset), argMax(version, log_offset) FROM {}.{} \
-         WHERE version > 0 GROUP BY log_partition",
+         WHERE version > 0{} GROUP BY log_partition",
         quote(&server.database),
         quote(table),
+        earlier.collect::<String>(),
     ));
     let answer = answer.map_err(|failure| failure.of_read(label(server, table)))?;
     let read = || -> Result<Vec<_>, Truncated> {
@@ -110,11 +127,13 @@ fn read_newest(server: &Server, table: &str) -> Result<Vec<(PartitionId, LastRow
 fn count_unreadable(
     server: &Server,
     (topic, partition): &TopicPartition,
+    since: Epoch,
     offsets: Range<Offset>,
 ) -> Result<u64, StoreError> {
     let answer = server.read(&format!(
         "SELECT uniqExact(log_offset) FROM {}.{} \
-         WHERE topic = {} AND log_partition = {partition} AND log_offset >= {} AND log_offset < {}",
+         WHERE topic = {} AND log_partition = {partition} AND version >= {since} \
+         AND log_offset >= {} AND log_offset < {}",
         quote(&server.database),
         quote(UNREADABLE),
         literal(topic.as_bytes()),
@@ -130,6 +149,7 @@ pub(super) fn row((topic, partition): &TopicPartition, progress: Progress) -> Ve
     let mut bytes = Vec::new();
     put_text(&mut bytes, topic.as_bytes());
     bytes.extend(partition.0.to_le_bytes());
+    bytes.extend(progress.since.0.to_le_bytes());
     bytes.extend(progress.position.next.0.to_le_bytes());
     put_optional(&mut bytes, progress.position.last.map(|last| last.offset.0));
     put_optional(&mut bytes, progress.position.last.map(|last| last.epoch.0.min(i64::MAX as u64)));

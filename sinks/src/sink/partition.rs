@@ -9,7 +9,7 @@ use tidegate_model::{Epoch, Offset, PartitionId};
 use super::{Progress, Sink, SinkError, Topic};
 use crate::batch::{Batch, Row};
 use crate::decode::decode;
-use crate::store::{Gap, LastRow, MetricStore, Position, TopicPartition};
+use crate::store::{Gap, LastRow, MetricStore, NewLog, Position, TopicPartition};
 
 impl<R: RowReader, S: MetricStore> Sink<R, S> {
     /// Returns the number of rows read.
@@ -22,7 +22,9 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
     ) -> Result<usize, SinkError> {
         let source = (topic.name.clone(), partition);
         if !self.compared.contains(&source) {
-            self.compare(&source)?;
+            if !self.compare(&source, progress)? {
+                return Ok(0);
+            }
             self.compared.insert(source.clone());
         }
         let position = self.position(&source);
@@ -30,12 +32,14 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
         let (rows, end) = match self.read(topic, partition, from, rows_max) {
             Ok(read) => read,
             Err(ReadError::OutOfRange { available, .. }) => {
-                self.out_of_range(&source, from, &available)?;
-                progress.gaps += 1;
-                progress.caught_up = false;
+                self.out_of_range(&source, from, &available, progress)?;
                 return Ok(0);
             }
-            Err(error) => return Err(SinkError::Read { topic: source.0, partition, from, source: error }),
+            Err(error) => {
+                // Whatever it was: another log may be there when this one answers again.
+                self.compared.remove(&source);
+                return Err(cannot_read(&source, from, error));
+            }
         };
         let count = rows.len();
         if let Some(last) = rows.last() {
@@ -83,30 +87,74 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
     /// Whether the row that the store saw last is the one that the log has there. It may have been
     /// removed from the log since; but if the log holds another one, or ends before it, then reading on
     /// would leave out rows or mix those of two histories.
-    fn compare(&mut self, source: &TopicPartition) -> Result<(), SinkError> {
+    ///
+    /// Returns whether there is something to read; an empty partition says nothing.
+    fn compare(&mut self, source: &TopicPartition, progress: &mut Progress) -> Result<bool, SinkError> {
         let (topic, partition) = source;
-        let Some(last) = self.position(source).last else { return Ok(()) };
+        let Some(last) = self.position(source).last else { return Ok(true) };
         let mut found: Option<(Offset, Epoch)> = None;
         let read = self.reader.read(topic, *partition, last.offset, 1, &mut |row| {
-            // Stores hold no larger epoch.
-            found.get_or_insert((row.offset, Epoch(row.epoch.0.min(i64::MAX as u64))));
+            found.get_or_insert((row.offset, stored(row.epoch)));
         });
-        match (read, found) {
-            (Ok(_), Some((offset, epoch))) if offset == last.offset && epoch == last.epoch => Ok(()),
-            (Ok(_), Some((offset, epoch))) => {
-                Err(replaced(source, last, format!("the log has offset {offset} of epoch {epoch} there")))
+        let found = match (read, found) {
+            (Ok(_), Some((offset, epoch))) if offset == last.offset && epoch == last.epoch => {
+                return Ok(true);
             }
-            (Ok(_), None) => Err(replaced(source, last, "the log ends before it".to_owned())),
-            (Err(ReadError::OutOfRange { available, .. }), _) if available.start > last.offset => Ok(()),
-            (Err(ReadError::OutOfRange { available, .. }), _) => {
-                Err(replaced(source, last, format!("the log ends at offset {} (exclusive)", available.end)))
+            (Ok(_), Some((offset, epoch))) => format!("the log has offset {offset} of epoch {epoch} there"),
+            (Ok(_), None) => "the log ends before it".to_owned(),
+            (Err(ReadError::OutOfRange { available, .. }), _) if available.start > last.offset => {
+                return Ok(true);
             }
-            (Err(error), _) => Err(SinkError::Read {
-                topic: topic.clone(),
-                partition: *partition,
-                from: last.offset,
-                source: error,
-            }),
+            (Err(ReadError::OutOfRange { available, .. }), _) if available.is_empty() => return Ok(false),
+            (Err(ReadError::OutOfRange { available, .. }), _) => ends_at(&available),
+            (Err(error), _) => return Err(cannot_read(source, last.offset, error)),
+        };
+        self.adopt(source, last, found, progress)
+    }
+
+    /// Another log is there, as `found` says. One whose rows are all newer than those of the store has taken the
+    /// place of the one that they came from: storing begins anew with it. Anything else is refused.
+    fn adopt(
+        &mut self,
+        source: &TopicPartition,
+        last: LastRow,
+        found: String,
+        progress: &mut Progress,
+    ) -> Result<bool, SinkError> {
+        let Some((start, since)) = self.first_row(source)? else { return Ok(false) };
+        let positions = self.positions.as_ref().expect("a step begins by asking the store");
+        let of_topic = positions.iter().filter(|((topic, _), _)| *topic == source.0);
+        let newest = of_topic.filter_map(|(_, position)| Some(position.last?.epoch)).max();
+        if newest.is_some_and(|newest| since <= newest) {
+            return Err(replaced(source, last, found));
+        }
+        let (topic, partition) = source.clone();
+        self.store.adopt(&NewLog { topic, partition, start, since })?;
+        self.set_position(source, Position { next: start, last: None });
+        self.read_from.remove(source);
+        self.acknowledged.remove(source);
+        progress.adopted += 1;
+        Ok(true)
+    }
+
+    /// Where the partition begins, and the epoch of its first row; `None` when it has none.
+    fn first_row(&mut self, source: &TopicPartition) -> Result<Option<(Offset, Epoch)>, SinkError> {
+        let (topic, partition) = source;
+        let mut from = Offset::ZERO;
+        loop {
+            let mut epoch = None;
+            let read = self.reader.read(topic, *partition, from, 1, &mut |row| {
+                epoch.get_or_insert(stored(row.epoch));
+            });
+            match read {
+                Ok(_) => return Ok(epoch.map(|epoch| (from, epoch))),
+                Err(ReadError::OutOfRange { available, .. }) if available.is_empty() => return Ok(None),
+                // It may begin later still by the time that it is read.
+                Err(ReadError::OutOfRange { available, .. }) if available.start > from => {
+                    from = available.start;
+                }
+                Err(error) => return Err(cannot_read(source, from, error)),
+            }
         }
     }
 
@@ -116,14 +164,15 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
         source: &TopicPartition,
         from: Offset,
         available: &Range<Offset>,
+        progress: &mut Progress,
     ) -> Result<(), SinkError> {
         let (topic, partition) = source.clone();
         if available.start <= from {
             // There may be no row to compare with: everything before was skipped.
             let last = LastRow { offset: from, epoch: Epoch::default() };
             let last = self.position(source).last.unwrap_or(last);
-            let found = format!("the log ends at offset {} (exclusive)", available.end);
-            return Err(replaced(source, last, found));
+            progress.caught_up &= !self.adopt(source, last, ends_at(available), progress)?;
+            return Ok(());
         }
         if !self.config.accept_gap {
             let available = available.start;
@@ -133,6 +182,8 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
         self.store.skip(&Gap { topic, partition, missing: position.next..available.start })?;
         self.set_position(source, Position { next: available.start, ..position });
         self.read_from.insert(source.clone(), available.start);
+        progress.gaps += 1;
+        progress.caught_up = false;
         Ok(())
     }
 
@@ -159,6 +210,19 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
         let positions = self.positions.as_mut().expect("a step begins by asking the store");
         positions.insert(source.clone(), position);
     }
+}
+
+/// An epoch as stores hold it.
+fn stored(epoch: Epoch) -> Epoch {
+    Epoch(epoch.0.min(i64::MAX.unsigned_abs()))
+}
+
+fn ends_at(available: &Range<Offset>) -> String {
+    format!("the log ends at offset {} (exclusive)", available.end)
+}
+
+fn cannot_read((topic, partition): &TopicPartition, from: Offset, source: ReadError) -> SinkError {
+    SinkError::Read { topic: topic.clone(), partition: *partition, from, source }
 }
 
 fn replaced((topic, partition): &TopicPartition, last: LastRow, found: String) -> SinkError {

@@ -9,6 +9,8 @@ pub struct Progress {
     pub applied: Applied,
     /// Gaps that were accepted: see `sink_gaps`.
     pub gaps: u64,
+    /// Partitions that are those of another log now, whose rows are all newer.
+    pub adopted: u64,
     /// Old rows that were forgotten.
     pub expired: u64,
     /// Whether every partition was looked at and had no further row. A step that found rows does not

@@ -6,7 +6,7 @@ use super::instant::InstantText;
 use super::layout::{self, TableSql};
 use super::{Failed, Parts, read_position, sql};
 use crate::batch::{Batch, Content, Dropped, Row, Table, Unreadable, UnreadableRow, Value};
-use crate::store::{Applied, Gap, LastRow, Position, StoreError, TopicPartition};
+use crate::store::{Applied, Gap, LastRow, NewLog, Position, StoreError, TopicPartition};
 
 /// How many rows beyond a table's limit one batch removes at most, so that a lowered limit does not
 /// make one transaction large.
@@ -54,6 +54,11 @@ pub(super) fn skip(transaction: &Transaction<'_>, gap: &Gap) -> Result<(), Faile
     let (from, to) = (sql(position.next.0), sql(gap.missing.end.0));
     transaction.prepare_cached(layout::PUT_GAP)?.execute(params![&*source.0, source.1.0, from, to])?;
     put_position(transaction, &source, Position { next: gap.missing.end, last: None }, 0)
+}
+
+pub(super) fn adopt(transaction: &Transaction<'_>, log: &NewLog) -> rusqlite::Result<()> {
+    let parameters = params![&*log.topic, log.partition.0, sql(log.start.0)];
+    transaction.prepare_cached(layout::MOVE_POSITION)?.execute(parameters).map(drop)
 }
 
 /// The position, which must not be below `start`: the rows between would be lost.

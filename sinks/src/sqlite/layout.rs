@@ -67,6 +67,9 @@ pub(super) const PUT_POSITION: &str = "INSERT INTO sink_positions VALUES (?1, ?2
      last_version = coalesce(excluded.last_version, last_version), \
      unreadable = unreadable + excluded.unreadable";
 
+pub(super) const MOVE_POSITION: &str = "UPDATE sink_positions \
+     SET next_offset = ?3, last_offset = NULL, last_version = NULL WHERE topic = ?1 AND log_partition = ?2";
+
 pub(super) const PUT_GAP: &str = "INSERT INTO sink_gaps VALUES (?1, ?2, ?3, ?4)";
 
 pub(super) const PUT_DROPPED: &str = "INSERT INTO dropped_events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \

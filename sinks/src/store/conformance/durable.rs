@@ -5,7 +5,9 @@ use tidegate_model::{Epoch, EventTime, Offset, PartitionId};
 
 use super::{Harness, apply, batch, batch_of, expect, next_of, positions, put, remove, row};
 use crate::batch::Table;
-use crate::store::{Applied, Expiry, Gap, LastRow, MetricStore, StoreError};
+use crate::store::{
+    Applied, Expiry, Gap, LastRow, MetricStore, NewLog, Position, StoreError, TopicPartition,
+};
 
 const EVENTS: Table = Table::Metrics(&EventMetrics::SCHEMA);
 
@@ -120,4 +122,28 @@ pub(super) fn expiry_takes_what_is_old_and_no_more_than_allowed(harness: &mut im
     expect(harness, &from(4));
     assert_eq!(store.expire(expiry).expect("the store is writable"), 0);
     assert_eq!(next_of(&mut store, 0), 10, "positions do not depend on it");
+}
+
+/// The position goes back, and survives although the old one was larger; rows of the old log are neither removed nor
+/// taken for rows of the new one.
+pub(super) fn a_new_log_begins_anew_and_rows_stay(harness: &mut impl Harness) {
+    let mut store = harness.open();
+    apply(&mut store, &batch(0..9, vec![row(0, 5, put(0, "a", 1)), row(8, 5, put(1, "b", 1))]));
+    let source: TopicPartition = ("event_metrics".into(), PartitionId(0));
+    let (topic, partition) = source.clone();
+    let log = NewLog { topic, partition, start: Offset(2), since: Epoch(9) };
+    for _ in 0..2 {
+        store.adopt(&log).expect("the store is writable");
+        drop(store);
+        store = harness.open();
+        assert_eq!(positions(&mut store)[&source], Position { next: Offset(2), last: None });
+    }
+    apply(&mut store, &batch(2..4, vec![row(2, 9, put(1, "b", 7)), row(3, 9, put(2, "c", 7))]));
+    drop(store);
+    store = harness.open();
+    let last = Some(LastRow { offset: Offset(3), epoch: Epoch(9) });
+    assert_eq!(positions(&mut store)[&source], Position { next: Offset(4), last });
+    let applied = apply(&mut store, &batch(4..9, vec![row(8, 9, put(3, "d", 7))]));
+    assert_eq!((applied.put, applied.repeated), (1, 0), "another row lay at that offset of the old log");
+    expect(harness, &[("a", 1), ("b", 7), ("c", 7), ("d", 7)]);
 }
