@@ -50,6 +50,7 @@ pub async fn run_all<S: Subject>(fresh: impl Fn(Config) -> S) {
     rows::a_restart_goes_on_from_the_positions(&fresh(small())).await;
     rows::a_seed_takes_the_place_of_what_there_was(&fresh(small())).await;
     rows::a_gap_forgets_the_windows_of_its_kind(&fresh(small())).await;
+    rows::a_new_log_begins_anew_and_windows_stay(&fresh(small())).await;
     rows::windows_go_when_nothing_is_written_to_them(&fresh(small())).await;
     rows::labels_beyond_the_limit_are_refused(&fresh(small())).await;
     rows::fields_and_numbers_are_those_of_the_schema(&fresh(small())).await;

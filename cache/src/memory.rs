@@ -10,7 +10,7 @@ mod tests;
 
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use tidegate_model::{AsOf, EventTime};
+use tidegate_model::{AsOf, EventTime, Offset, PartitionId};
 use tokio::sync::broadcast;
 
 use crate::batch::{Applied, Batch, Gap, Positions, Seed};
@@ -64,6 +64,11 @@ impl CacheWriter for MemoryCache {
 
     fn skip(&mut self, gap: &Gap) -> Result<(), WriteError> {
         self.change().skip(gap)
+    }
+
+    fn adopt(&mut self, source: &(Arc<str>, PartitionId), start: Offset) -> Result<(), WriteError> {
+        self.change().adopt(source, start);
+        Ok(())
     }
 
     fn set_as_of(&mut self, as_of: Option<AsOf>, at: &Positions) -> Result<(), WriteError> {

@@ -101,6 +101,13 @@ pub trait CacheWriter: Send {
     /// When the gap does not begin at or below the position, or the cache cannot be reached.
     fn skip(&mut self, gap: &Gap) -> Result<(), WriteError>;
 
+    /// Goes on in another log, whose rows are all newer: moves the position of a partition back to its beginning.
+    /// Windows stay.
+    ///
+    /// # Errors
+    /// When the cache cannot be reached.
+    fn adopt(&mut self, source: &(Arc<str>, PartitionId), start: Offset) -> Result<(), WriteError>;
+
     /// Says that every row up to `as_of` is in a cache that stands at `at`, and that it is ready. `None`: no
     /// row exists yet. A cache that stands elsewhere says nothing: otherwise one that was restored from an
     /// old state would pass for new until the next row comes.

@@ -80,8 +80,8 @@ pub enum RunError {
     /// The journal says nothing of events that must have been read.
     #[error(
         "the journal has no bindings, but the log holds partition {partition} from offset {start} on only, so it was \
-         read before: restore journal.db, or begin anew with the events that are left: move metrics.db away, whose \
-         rows no journal knows any more, then tidegate up --accept-gap"
+         read before: restore journal.db, or begin anew with the events that are left, beside the rows that are \
+         stored: tidegate up --accept-gap"
     )]
     JournalMissing {
         /// The partition.

@@ -14,6 +14,7 @@ pub mod batch;
 pub mod cache;
 #[cfg(feature = "clickhouse")]
 pub mod clickhouse;
+mod continuity;
 pub mod decode;
 pub mod query;
 pub mod sink;

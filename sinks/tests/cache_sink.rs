@@ -10,7 +10,7 @@ use tidegate_cache::{
 };
 use tidegate_log::RowReader as _;
 use tidegate_model::row::{EventMetrics, MetricRow as _, Op, PerformanceMetrics, SessionWindowMetrics};
-use tidegate_model::{AsOf, Epoch, EventTime, Offset};
+use tidegate_model::{AsOf, Epoch, EventTime, Offset, PartitionId};
 use tidegate_sinks::cache::NoSeed;
 use tidegate_sinks::{
     CacheConfig, CacheProgress, CacheSink, CacheSinkError, Config, SeedSource, Sink, SqliteSeed,
@@ -217,6 +217,9 @@ impl CacheWriter for Restorable {
         self.now().apply(batch, now)
     }
 
+    fn adopt(&mut self, source: &(Arc<str>, PartitionId), start: Offset) -> Result<(), WriteError> {
+        self.now().adopt(source, start)
+    }
     fn skip(&mut self, gap: &Gap) -> Result<(), WriteError> {
         self.now().skip(gap)
     }
@@ -373,6 +376,30 @@ fn another_log_under_the_store_or_the_cache_is_refused() {
     let error = step(&other).expect_err("it has another epoch there").to_string();
     assert!(error.contains("the log has offset 1 of epoch 6 there"), "{error}");
     step(&log).expect("it is the one");
+}
+
+/// The log was wiped: what comes into the new one joins what the cache has, or was seeded with.
+#[test]
+fn a_log_whose_rows_are_all_newer_takes_the_place_of_the_old_one() {
+    let (log, place) = (MemoryLog::default(), Place::new());
+    log.push(EVENTS, 0, 5, Op::Final, event_json(0, "click", 1));
+    log.push(EVENTS, 0, 5, Op::Final, event_json(1, "click", 1));
+    store_all(&log, &place);
+    let next = MemoryLog::default();
+    next.push(EVENTS, 0, 5, Op::Final, event_json(9, "click", 1));
+    next.remove_before(EVENTS, 0, 1);
+    let cache = MemoryCache::new(CacheLimits::default());
+    let seeds = SqliteSeed::new(&place.file());
+    let mut sink = CacheSink::new(next.clone(), cache.clone(), seeds, CacheConfig::default());
+    assert_eq!(sink.step(NOW).expect("an empty log says nothing").adopted, 0);
+    for minute in 1..4 {
+        next.push(EVENTS, 0, 6, Op::Final, event_json(minute, "click", 7));
+    }
+    assert_eq!(sink.step(NOW).expect("all its rows are newer").adopted, 1);
+    run(&mut sink);
+    let windows = settled(&cache);
+    let counts = (0..4).map(|minute| count(&windows, minute, "click"));
+    assert_eq!(counts.flatten().collect::<Vec<_>>(), ["1", "7", "7", "7"]);
 }
 
 #[test]

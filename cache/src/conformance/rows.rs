@@ -234,6 +234,21 @@ pub async fn a_gap_forgets_the_windows_of_its_kind(subject: &impl Subject) {
     assert_eq!(next(&mut cache), 11);
 }
 
+/// The position goes back, and windows of the old log stay until newer rows of the same windows come.
+pub async fn a_new_log_begins_anew_and_windows_stay(subject: &impl Subject) {
+    let (mut cache, reader) = (subject.writer(), subject.reader());
+    apply(&mut cache, vec![row(1, 5, "a", 1), row(1, 6, "a", 1), row(1, 7, "a", 1)]);
+    let source = (Arc::from(TOPIC), PARTITION);
+    for _ in 0..2 {
+        cache.adopt(&source, Offset(1)).expect("the cache is there");
+        assert_eq!(positions(&mut cache)[&source], Position { next: Offset(1), last: None });
+    }
+    let applied = apply(&mut cache, vec![row(9, 6, "a", 2), row(9, 8, "a", 2)]);
+    assert_eq!(applied.put, 2);
+    assert_eq!(settled(&reader).await, ["8: a.count=2", "7: a.count=1", "6: a.count=2"]);
+    assert_eq!(next(&mut cache), 3);
+}
+
 /// A safety net: what is never written to goes, and does not come back in part.
 pub async fn windows_go_when_nothing_is_written_to_them(subject: &impl Subject) {
     let (mut cache, reader) = (subject.writer(), subject.reader());

@@ -152,6 +152,10 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn adopt(&mut self, source: &(Arc<str>, PartitionId), start: Offset) {
+        self.positions.insert(source.clone(), Position { next: start, last: None });
+    }
+
     /// The position, which must not be below `start`: the rows between would be lost.
     fn position_before(
         &self,

@@ -6,7 +6,7 @@ use tidegate_cache::{
     Applied, Batch, CacheWriter, Config, Gap, KindSize, MemoryCache, Number, Positions, Seed, SeededRow,
     WriteError,
 };
-use tidegate_model::{AsOf, EventTime, Schema, Window};
+use tidegate_model::{AsOf, EventTime, Offset, PartitionId, Schema, Window};
 use tidegate_sinks::batch::Value;
 
 use super::faults::{Effect, Site};
@@ -59,6 +59,10 @@ impl CacheWriter for SimCache {
 
     fn apply(&mut self, batch: &Batch, now: EventTime) -> Result<Applied, WriteError> {
         self.change(|cache| cache.apply(batch, now))
+    }
+
+    fn adopt(&mut self, source: &(Arc<str>, PartitionId), start: Offset) -> Result<(), WriteError> {
+        self.change(|cache| cache.adopt(source, start))
     }
 
     fn skip(&mut self, gap: &Gap) -> Result<(), WriteError> {

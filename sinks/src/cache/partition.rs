@@ -9,6 +9,7 @@ use tidegate_model::{Epoch, EventTime, Offset, PartitionId};
 
 use super::{CacheProgress, CacheSink, CacheSinkError, SeedSource, Source, TopicPartition};
 use crate::batch::{Content, Table, UnreadableRow};
+use crate::continuity::{self, Continuity, as_stored};
 use crate::decode::decode;
 
 /// Rows as they were read.
@@ -33,7 +34,9 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
     ) -> Result<(), CacheSinkError> {
         let place = (Arc::clone(source.name()), partition);
         if !self.compared.contains(&place) {
-            self.compare(&place)?;
+            if !self.compare(&place, progress)? {
+                return Ok(());
+            }
             self.compared.insert(place.clone());
         }
         let position = self.position(&place);
@@ -46,8 +49,9 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
                 return self.out_of_range(source, &place, from, &available, now, progress);
             }
             Err(error) => {
-                let (topic, partition) = place;
-                return Err(CacheSinkError::Read { topic, partition, from, source: error });
+                // Whatever it was: another log may be there when this one answers again.
+                self.compared.remove(&place);
+                return Err(cannot_read(&place, from, error));
             }
         };
         progress.complete &= !read.cut_off;
@@ -88,9 +92,7 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
             }
             bytes += row.value.len();
             read.count += 1;
-            // Stores hold no larger epoch.
-            let epoch = Epoch(row.epoch.0.min(i64::MAX.unsigned_abs()));
-            read.last = Some(LastRow { offset: row.offset, epoch });
+            read.last = Some(LastRow { offset: row.offset, epoch: as_stored(row.epoch) });
             match project(source, &row) {
                 Ok(row) => read.rows.push(row),
                 Err(reason) => {
@@ -112,33 +114,47 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
         Ok(read)
     }
 
-    /// Whether the row that the cache took in last is the one that the log has there. If the log holds
-    /// another one, or ends before it, then reading on would mix two histories.
-    fn compare(&mut self, place: &TopicPartition) -> Result<(), CacheSinkError> {
-        let (topic, partition) = place;
-        let Some(last) = self.position(place).last else { return Ok(()) };
-        let mut found: Option<(Offset, Epoch)> = None;
-        let read = self.reader.read(topic, *partition, last.offset, 1, &mut |row| {
-            found.get_or_insert((row.offset, Epoch(row.epoch.0.min(i64::MAX.unsigned_abs()))));
-        });
-        match (read, found) {
-            (Ok(_), Some(found)) if found == (last.offset, last.epoch) => Ok(()),
-            (Ok(_), Some((offset, epoch))) => {
-                Err(replaced(place, last, format!("the log has offset {offset} of epoch {epoch} there")))
-            }
-            (Ok(_), None) => Err(replaced(place, last, "the log ends before it".to_owned())),
-            // It was removed meanwhile, which proves nothing.
-            (Err(ReadError::OutOfRange { available, .. }), _) if available.start > last.offset => Ok(()),
-            (Err(ReadError::OutOfRange { available, .. }), _) => {
-                Err(replaced(place, last, format!("the log ends at offset {} (exclusive)", available.end)))
-            }
-            (Err(error), _) => Err(CacheSinkError::Read {
-                topic: Arc::clone(topic),
-                partition: *partition,
-                from: last.offset,
-                source: error,
-            }),
-        }
+    /// Whether the row that the cache took in last is the one that the log has there; reading on would otherwise mix
+    /// two histories. Returns whether there may be something to read.
+    fn compare(
+        &mut self,
+        place: &TopicPartition,
+        progress: &mut CacheProgress,
+    ) -> Result<bool, CacheSinkError> {
+        let Some(last) = self.position(place).last else { return Ok(true) };
+        let newest = self.newest(&place.0);
+        let continuity = continuity::compare(&mut self.reader, place, (last.offset, last.epoch), newest)
+            .map_err(|error| cannot_read(place, last.offset, error))?;
+        self.go_on(place, last, continuity, progress)
+    }
+
+    /// The largest epoch that the cache has of a topic.
+    fn newest(&self, topic: &str) -> Option<Epoch> {
+        let positions = self.positions.as_ref().expect("a step begins by asking the cache");
+        let of_topic = positions.iter().filter(|((name, _), _)| **name == *topic);
+        of_topic.filter_map(|(_, position)| Some(position.last?.epoch)).max()
+    }
+
+    /// Begins anew with a log that has taken the place of the old one. Returns whether there may be something to read.
+    fn go_on(
+        &mut self,
+        place: &TopicPartition,
+        last: LastRow,
+        continuity: Continuity,
+        progress: &mut CacheProgress,
+    ) -> Result<bool, CacheSinkError> {
+        let start = match continuity {
+            Continuity::Same => return Ok(true),
+            Continuity::Empty => return Ok(false),
+            Continuity::Newer { start, .. } => start,
+            Continuity::Other(found) => return Err(replaced(place, last, found)),
+        };
+        self.cache.adopt(place, start)?;
+        self.set_position(place, Position { next: start, last: None });
+        self.read_from.remove(place);
+        self.acknowledged.remove(place);
+        progress.adopted += 1;
+        Ok(true)
     }
 
     /// The log does not have `from`. Provisional rows that are gone are passed. For final ones the cache
@@ -156,11 +172,10 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
         if available.start <= from {
             let last = LastRow { offset: from, epoch: Epoch::default() };
             let last = self.position(place).last.unwrap_or(last);
-            return Err(replaced(
-                place,
-                last,
-                format!("the log ends at offset {} (exclusive)", available.end),
-            ));
+            let (newest, found) = (self.newest(&place.0), continuity::ends_at(available));
+            let continuity = continuity::judge(&mut self.reader, (&place.0, place.1), newest, found)
+                .map_err(|error| cannot_read(place, from, error))?;
+            return self.go_on(place, last, continuity, progress).map(drop);
         }
         let view = match source {
             Source::Live(..) => None,
@@ -250,6 +265,10 @@ fn project(source: &Source, row: &RowRef<'_>) -> Result<Row, String> {
         return Err(unreadable.reason);
     }
     Ok(projection.row(&decoded, provisional).expect("it fits its table"))
+}
+
+fn cannot_read((topic, partition): &TopicPartition, from: Offset, source: ReadError) -> CacheSinkError {
+    CacheSinkError::Read { topic: Arc::clone(topic), partition: *partition, from, source }
 }
 
 fn replaced((topic, partition): &TopicPartition, last: LastRow, found: String) -> CacheSinkError {

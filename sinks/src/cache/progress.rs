@@ -23,6 +23,8 @@ pub struct CacheProgress {
     /// Final rows that are gone from the log and that the metric store does not have either: the windows
     /// of their kind were forgotten. To be told to somebody.
     pub gaps: Vec<Gap>,
+    /// Partitions that are those of another log now, whose rows are all newer.
+    pub adopted: u64,
     /// Provisional rows that were gone from the log before they were read. Newer ones take their place.
     pub live_skipped: u64,
     /// Whether every partition was looked at and had no further row. A step that found rows does not

@@ -8,6 +8,7 @@ use tidegate_model::{Epoch, Offset, PartitionId};
 
 use super::{Progress, Sink, SinkError, Topic};
 use crate::batch::{Batch, Row};
+use crate::continuity::{self, Continuity};
 use crate::decode::decode;
 use crate::store::{Gap, LastRow, MetricStore, NewLog, Position, TopicPartition};
 
@@ -84,50 +85,37 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
         Ok((rows, if left_out { after_last } else { end }))
     }
 
-    /// Whether the row that the store saw last is the one that the log has there. It may have been
-    /// removed from the log since; but if the log holds another one, or ends before it, then reading on
-    /// would leave out rows or mix those of two histories.
-    ///
-    /// Returns whether there is something to read; an empty partition says nothing.
+    /// Whether the row that the store saw last is the one that the log has there; reading on would otherwise leave
+    /// out rows, or mix those of two histories. Returns whether there may be something to read.
     fn compare(&mut self, source: &TopicPartition, progress: &mut Progress) -> Result<bool, SinkError> {
-        let (topic, partition) = source;
         let Some(last) = self.position(source).last else { return Ok(true) };
-        let mut found: Option<(Offset, Epoch)> = None;
-        let read = self.reader.read(topic, *partition, last.offset, 1, &mut |row| {
-            found.get_or_insert((row.offset, stored(row.epoch)));
-        });
-        let found = match (read, found) {
-            (Ok(_), Some((offset, epoch))) if offset == last.offset && epoch == last.epoch => {
-                return Ok(true);
-            }
-            (Ok(_), Some((offset, epoch))) => format!("the log has offset {offset} of epoch {epoch} there"),
-            (Ok(_), None) => "the log ends before it".to_owned(),
-            (Err(ReadError::OutOfRange { available, .. }), _) if available.start > last.offset => {
-                return Ok(true);
-            }
-            (Err(ReadError::OutOfRange { available, .. }), _) if available.is_empty() => return Ok(false),
-            (Err(ReadError::OutOfRange { available, .. }), _) => ends_at(&available),
-            (Err(error), _) => return Err(cannot_read(source, last.offset, error)),
-        };
-        self.adopt(source, last, found, progress)
+        let newest = self.newest(&source.0);
+        let continuity = continuity::compare(&mut self.reader, source, (last.offset, last.epoch), newest)
+            .map_err(|error| cannot_read(source, last.offset, error))?;
+        self.go_on(source, last, continuity, progress)
     }
 
-    /// Another log is there, as `found` says. One whose rows are all newer than those of the store has taken the
-    /// place of the one that they came from: storing begins anew with it. Anything else is refused.
-    fn adopt(
+    /// The largest epoch that the store has of a topic.
+    fn newest(&self, topic: &str) -> Option<Epoch> {
+        let positions = self.positions.as_ref().expect("a step begins by asking the store");
+        let of_topic = positions.iter().filter(|((name, _), _)| **name == *topic);
+        of_topic.filter_map(|(_, position)| Some(position.last?.epoch)).max()
+    }
+
+    /// Begins anew with a log that has taken the place of the old one. Returns whether there may be something to read.
+    fn go_on(
         &mut self,
         source: &TopicPartition,
         last: LastRow,
-        found: String,
+        continuity: Continuity,
         progress: &mut Progress,
     ) -> Result<bool, SinkError> {
-        let Some((start, since)) = self.first_row(source)? else { return Ok(false) };
-        let positions = self.positions.as_ref().expect("a step begins by asking the store");
-        let of_topic = positions.iter().filter(|((topic, _), _)| *topic == source.0);
-        let newest = of_topic.filter_map(|(_, position)| Some(position.last?.epoch)).max();
-        if newest.is_some_and(|newest| since <= newest) {
-            return Err(replaced(source, last, found));
-        }
+        let (start, since) = match continuity {
+            Continuity::Same => return Ok(true),
+            Continuity::Empty => return Ok(false),
+            Continuity::Newer { start, since } => (start, since),
+            Continuity::Other(found) => return Err(replaced(source, last, found)),
+        };
         let (topic, partition) = source.clone();
         self.store.adopt(&NewLog { topic, partition, start, since })?;
         self.set_position(source, Position { next: start, last: None });
@@ -135,27 +123,6 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
         self.acknowledged.remove(source);
         progress.adopted += 1;
         Ok(true)
-    }
-
-    /// Where the partition begins, and the epoch of its first row; `None` when it has none.
-    fn first_row(&mut self, source: &TopicPartition) -> Result<Option<(Offset, Epoch)>, SinkError> {
-        let (topic, partition) = source;
-        let mut from = Offset::ZERO;
-        loop {
-            let mut epoch = None;
-            let read = self.reader.read(topic, *partition, from, 1, &mut |row| {
-                epoch.get_or_insert(stored(row.epoch));
-            });
-            match read {
-                Ok(_) => return Ok(epoch.map(|epoch| (from, epoch))),
-                Err(ReadError::OutOfRange { available, .. }) if available.is_empty() => return Ok(None),
-                // It may begin later still by the time that it is read.
-                Err(ReadError::OutOfRange { available, .. }) if available.start > from => {
-                    from = available.start;
-                }
-                Err(error) => return Err(cannot_read(source, from, error)),
-            }
-        }
     }
 
     /// The log does not have `from`: a gap, to be accepted or refused, or a log that is too short.
@@ -171,7 +138,10 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
             // There may be no row to compare with: everything before was skipped.
             let last = LastRow { offset: from, epoch: Epoch::default() };
             let last = self.position(source).last.unwrap_or(last);
-            progress.caught_up &= !self.adopt(source, last, ends_at(available), progress)?;
+            let (newest, found) = (self.newest(&topic), continuity::ends_at(available));
+            let continuity = continuity::judge(&mut self.reader, (&topic, partition), newest, found)
+                .map_err(|error| cannot_read(source, from, error))?;
+            progress.caught_up &= !self.go_on(source, last, continuity, progress)?;
             return Ok(());
         }
         if !self.config.accept_gap {
@@ -210,15 +180,6 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
         let positions = self.positions.as_mut().expect("a step begins by asking the store");
         positions.insert(source.clone(), position);
     }
-}
-
-/// An epoch as stores hold it.
-fn stored(epoch: Epoch) -> Epoch {
-    Epoch(epoch.0.min(i64::MAX.unsigned_abs()))
-}
-
-fn ends_at(available: &Range<Offset>) -> String {
-    format!("the log ends at offset {} (exclusive)", available.end)
 }
 
 fn cannot_read((topic, partition): &TopicPartition, from: Offset, source: ReadError) -> SinkError {
