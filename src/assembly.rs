@@ -34,6 +34,10 @@ use crate::service::SinkMetrics;
 #[cfg(not(feature = "kafka"))]
 pub(crate) use any_log::without_kafka;
 pub(crate) use any_log::{Appender, Log, is_on_kafka, open_kafka};
+#[cfg(feature = "clickhouse")]
+pub(crate) use clickhouse::clickhouse_config;
+#[cfg(not(feature = "clickhouse"))]
+pub(crate) use clickhouse::without_clickhouse;
 use dataflow::Other;
 pub(crate) use dataflow::{Dataflow, Recovered, recover_from};
 #[cfg(feature = "kafka")]
@@ -290,6 +294,12 @@ pub(crate) fn topic_of<'a>(config: &'a Config, table: &'a str) -> &'a str {
         "session_window_metrics" => &config.topic_session_window_metrics,
         other => other,
     }
+}
+
+/// The topics of rows, each with the table that its rows are stored in.
+#[cfg(feature = "clickhouse")]
+pub(crate) fn store_topics(config: &Config) -> Vec<tidegate_sinks::sink::Topic> {
+    sink_config(config).topics
 }
 
 fn sink_config(config: &Config) -> tidegate_sinks::Config {

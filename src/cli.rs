@@ -75,6 +75,7 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<
         Command::Sink(_) => role(&loaded.config, Roles::SINK, Accept::default(), out),
         Command::CacheApi(_) => role(&loaded.config, Roles::CACHE_API, Accept::default(), out),
         Command::Topics(command) => commands::topics::run(command, &loaded.config, out),
+        Command::Migrate(command) => commands::migrate::run(command, &loaded.config, out),
         Command::Doctor(args) => commands::doctor::run(args, &loaded.config, out),
         Command::Import(args) => commands::import::run(args, &loaded.config, out),
         Command::Query(args) => commands::query::run(args, &loaded.config, out),

@@ -9,6 +9,7 @@ pub(crate) mod healthcheck;
 pub(crate) mod import;
 pub(crate) mod ledger;
 pub(crate) mod load;
+pub(crate) mod migrate;
 pub(crate) mod query;
 pub(crate) mod replay;
 pub(crate) mod topics;

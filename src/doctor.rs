@@ -3,6 +3,8 @@
 //!
 //! Each part gathers facts from its server, and a pure function judges them.
 
+#[cfg(feature = "clickhouse")]
+mod clickhouse;
 mod deployment;
 mod finding;
 #[cfg(feature = "kafka")]
@@ -34,6 +36,9 @@ impl Diagnosis {
         } else {
             findings.extend(local::examine(config, now()));
         }
+        if config.clickhouse_host.is_some() {
+            findings.extend(on_clickhouse(config, &now));
+        }
         Self(findings)
     }
 
@@ -56,6 +61,20 @@ impl Diagnosis {
 #[cfg(feature = "kafka")]
 fn on_kafka(config: &Config, now: EventTime) -> Vec<Finding> {
     kafka::examine(config, now)
+}
+
+#[cfg(feature = "clickhouse")]
+fn on_clickhouse(config: &Config, now: &impl Fn() -> EventTime) -> Vec<Finding> {
+    clickhouse::examine(config, now)
+}
+
+#[cfg(not(feature = "clickhouse"))]
+fn on_clickhouse(_: &Config, _: &impl Fn() -> EventTime) -> Vec<Finding> {
+    let error = crate::assembly::without_clickhouse();
+    vec![
+        Finding::new("clickhouse", "clickhouse.host", State::Wrong, "this program knows no ClickHouse")
+            .with_remedy(error),
+    ]
 }
 
 #[cfg(not(feature = "kafka"))]

@@ -17,7 +17,7 @@ pub(super) fn is_used(config: &Config) -> bool {
 /// The server, as the configuration has it.
 #[cfg(feature = "clickhouse")]
 pub(crate) fn clickhouse_config(config: &Config) -> tidegate_sinks::ClickHouseConfig {
-    let host = config.clickhouse_host.clone().unwrap_or_default();
+    let host = config.clickhouse_host.as_deref().unwrap_or("127.0.0.1");
     let password = config.clickhouse_password.reveal();
     tidegate_sinks::ClickHouseConfig {
         url: format!("http://{host}:{}", config.clickhouse_port),
@@ -60,6 +60,12 @@ pub(super) fn start(
 /// This program knows no ClickHouse.
 #[cfg(not(feature = "clickhouse"))]
 pub(super) fn start(_: &Log, _: &Config, _: Option<SinkMetrics>) -> Result<SinkThread, CommandError> {
+    Err(without_clickhouse())
+}
+
+/// Why nothing can be done with ClickHouse.
+#[cfg(not(feature = "clickhouse"))]
+pub(crate) fn without_clickhouse() -> CommandError {
     let text = "this tidegate was built without the feature clickhouse: remove clickhouse.host";
-    Err(CommandError::new(crate::exit::Exit::Usage, text))
+    CommandError::new(crate::exit::Exit::Usage, text)
 }

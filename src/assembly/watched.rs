@@ -82,19 +82,18 @@ impl<S: MetricStore + 'static> Steps for StoreSteps<S> {
             }
         }
         stepped.map(|progress| {
-<<<<<<< HEAD
             if let Some(row) = &progress.applied.first_unreadable {
                 tracing::warn!(
                     rows = progress.applied.unreadable,
                     first = %row,
                     "the metric store goes on without rows: see unreadable_rows"
-=======
+                );
+            }
             if progress.adopted > 0 {
                 tracing::warn!(
                     partitions = progress.adopted,
                     "the log is another one than before, and all its rows are newer: they are stored from its beginning, \
                      beside the old ones"
->>>>>>> 7ed247c (Go on by itself where the log was wiped and the metric store was not)
                 );
             }
             self.is_behind = self.gathers.is_zero() || progress.applied.rows() >= self.rows_max;

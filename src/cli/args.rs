@@ -3,6 +3,7 @@
 mod doctor;
 mod explain;
 mod http;
+mod migrate;
 mod replay;
 mod roles;
 mod topics;
@@ -19,6 +20,7 @@ use crate::load::traffic::USERS_MAX;
 pub use doctor::DoctorArgs;
 pub use explain::ExplainArgs;
 pub use http::{HealthcheckArgs, LoadArgs};
+pub use migrate::{MigrateClickhouseArgs, MigrateCommand};
 pub use replay::ReplayArgs;
 pub use roles::{CacheApiArgs, DataflowArgs, IngestArgs, SinkArgs};
 pub use topics::{TopicsArgs, TopicsCommand};
@@ -112,6 +114,9 @@ pub enum Command {
     /// Looks at the deployment's topics in Kafka, or creates those that are missing
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// Changes what an old stack left behind so that it can be gone on with
+    #[command(subcommand, after_help = migrate::AFTER_MIGRATE)]
+    Migrate(MigrateCommand),
     /// Looks at every server that the configuration names, and says what is wrong and what to do
     #[command(after_help = doctor::AFTER_DOCTOR)]
     Doctor(DoctorArgs),
@@ -407,7 +412,11 @@ impl Cli {
                 args.data_dir.add_to(&mut flags);
                 flags.add("--workers", "workers", args.workers.as_ref());
             }
-            Command::Config(_) | Command::Completions(_) | Command::Load(_) | Command::Healthcheck(_) => {}
+            Command::Config(_)
+            | Command::Completions(_)
+            | Command::Load(_)
+            | Command::Migrate(_)
+            | Command::Healthcheck(_) => {}
         }
         flags.0
     }

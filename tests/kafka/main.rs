@@ -5,6 +5,7 @@ mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
 mod load;
+mod migration;
 mod namespace;
 mod old_stack;
 mod onlooker;
