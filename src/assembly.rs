@@ -25,7 +25,7 @@ use tidegate_runner::{
     Topics, start, start_first, start_other,
 };
 use tidegate_sinks::{
-    CacheConfig, CacheSink, METRICS_FILE, NoSeed, OpenError, SeedSource, Sink, SqliteSeed, SqliteStore,
+    CacheConfig, CacheSink, METRICS_FILE, NoSeed, OpenError, SeedSource, Sink, SqliteSeed, SqliteStore, Table,
 };
 
 use crate::config::{Config, size};
@@ -240,8 +240,20 @@ pub(crate) fn tidy(
     events_from: BTreeMap<PartitionId, Offset>,
     has_cache: bool,
 ) -> Result<bool, CommandError> {
+    let needed = embedded::Needed { events_from, rows: needed_rows(config, has_cache) };
+    let retained = log.retain(&needed).map_err(|error| CommandError::new(Exit::Failure, error))?;
+    if retained != embedded::Retained::default() {
+        tracing::debug!(rows = retained.rows, segments = retained.segments, "retention removed");
+    }
+    Ok(retained.more)
+}
+
+/// Who needs the rows of each topic.
+fn needed_rows(config: &Config, has_cache: bool) -> BTreeMap<String, embedded::NeededRows> {
     let (store, cache) = (sink_config(config), cache_sink_config(config));
     let mut rows: BTreeMap<String, embedded::NeededRows> = BTreeMap::new();
+    // Where no store takes them, age alone decides.
+    rows.entry(config.topic_dropped_events.clone()).or_default();
     for topic in &store.topics {
         rows.entry(topic.name.to_string()).or_default().sinks.push(store.name.clone());
     }
@@ -254,12 +266,7 @@ pub(crate) fn tidy(
     let live_ms = 2 * config.event_window_ms.max(config.performance_window_ms);
     let live = rows.entry(config.topic_live_metrics.clone()).or_default();
     live.keep_ms = Some(if has_cache { live_ms } else { 0 });
-    let needed = embedded::Needed { events_from, rows };
-    let retained = log.retain(&needed).map_err(|error| CommandError::new(Exit::Failure, error))?;
-    if retained != embedded::Retained::default() {
-        tracing::debug!(rows = retained.rows, segments = retained.segments, "retention removed");
-    }
-    Ok(retained.more)
+    rows
 }
 
 /// The machine's randomness.
@@ -310,7 +317,11 @@ fn sink_config(config: &Config) -> tidegate_sinks::Config {
     };
     let tables = Schema::ALL.into_iter().map(|schema| schema.table);
     let with_topics = tables.fold(defaults, |sink, table| sink.with_topic(table, topic_of(config, table)));
-    with_topics.with_topic("dropped_events", &config.topic_dropped_events)
+    let mut sink = with_topics.with_topic("dropped_events", &config.topic_dropped_events);
+    if !config.store_dropped_events {
+        sink.topics.retain(|topic| topic.table != Table::Dropped);
+    }
+    sink
 }
 
 /// The cache of this process.
@@ -365,6 +376,22 @@ pub(crate) fn view_error(error: embedded::OpenError) -> CommandError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Inputs;
+
+    #[test]
+    fn dropped_events_are_stored_unless_they_are_not_wanted() {
+        let mut config = Inputs::default().resolve().expect("the defaults are valid").config;
+        for is_wanted in [true, false] {
+            config.store_dropped_events = is_wanted;
+            let topics = sink_config(&config).topics;
+            assert_eq!(topics.iter().any(|topic| topic.table == Table::Dropped), is_wanted);
+            assert_eq!(topics.len(), Schema::ALL.len() + usize::from(is_wanted));
+            // Nobody waits for a sink that never takes them.
+            let needed = needed_rows(&config, true);
+            let sinks = needed["dropped_events"].sinks.len();
+            assert_eq!((sinks, needed.len()), (usize::from(is_wanted), Schema::ALL.len() + 2));
+        }
+    }
 
     #[test]
     fn a_start_is_refused_where_starting_again_cannot_help() {

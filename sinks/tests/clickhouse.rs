@@ -6,7 +6,7 @@ mod common;
 use tidegate_model::row::Op;
 use tidegate_services::{ClickHouse, clickhouse, test_clickhouse, tools};
 use tidegate_sinks::store::conformance::{self, Harness};
-use tidegate_sinks::{ClickHouseConfig, ClickHouseStore, Config, Sink, SinkError};
+use tidegate_sinks::{ClickHouseConfig, ClickHouseStore, Config, MetricStore as _, Sink, SinkError, Table};
 
 use common::database::{Database, NOW, run, shown};
 use common::proxy::{Proxy, Way};
@@ -257,6 +257,56 @@ fn a_table_that_is_gone_is_named_and_made_again() {
     database.query("RENAME TABLE $.old TO $.event_metrics");
     let error = sink.step(NOW).expect_err("the table does not fit");
     assert!(error.is_final() && error.to_string().contains("its engine is MergeTree, expected "), "{error}");
+}
+
+/// Without the topic the table of dropped events is neither made nor looked at.
+#[test]
+fn a_table_that_no_topic_needs_is_left_alone() {
+    let Ok(address) = test_clickhouse() else { return };
+    let database = Database::new(&address);
+    let mut topics = Config::default().topics;
+    topics.retain(|topic| topic.table != Table::Dropped);
+    let open = || {
+        let store = ClickHouseStore::with_topics(database.config(), topics.clone());
+        store.expect("there is room").positions().expect("the store opens");
+    };
+    open();
+    assert_eq!(database.query("EXISTS $.dropped_events"), "0\n");
+    database.query("CREATE TABLE $.dropped_events (somebody UInt8) ENGINE = MergeTree ORDER BY somebody");
+    open();
+}
+
+/// It is sent again before it arrives, or afterwards, or while the server carries it out.
+#[test]
+fn an_insert_that_nobody_waits_for_any_more_is_stored_once_when_it_arrives() {
+    let Ok(address) = test_clickhouse() else { return };
+    let database = Database::new(&address);
+    let proxy = Proxy::new(address.http_address());
+    let url = format!("http://{}", proxy.address);
+    let config = ClickHouseConfig { url, timeout_ms: 2_000, ..database.config() };
+    let log = MemoryLog::default();
+    log.push(EVENTS, 0, 5, Op::Final, event_json(0, "click", 1));
+    let store = ClickHouseStore::new(config).expect("there is room");
+    let mut sink = Sink::new(log.clone(), store, Config::default());
+    run(&mut sink);
+    for (minute, is_first_again) in [(1, true), (2, false)] {
+        log.push(EVENTS, 0, 5, Op::Final, event_json(minute, "click", 1));
+        proxy.hold("60event_metrics%60");
+        let error = sink.step(NOW).expect_err("no answer comes");
+        assert!(!error.is_definite() && error.to_string().contains("no answer within 2000 ms"), "{error}");
+        if is_first_again {
+            run(&mut sink);
+        }
+        proxy.let_go();
+        for attempt in 0.. {
+            assert!(attempt < 1_000, "it never ends");
+            if sink.step(NOW).is_ok_and(|progress| progress.caught_up) {
+                break;
+            }
+        }
+    }
+    run(&mut sink);
+    assert_eq!(database.events(), [shown(0, 1, 5), shown(1, 1, 5), shown(2, 1, 5)]);
 }
 
 /// However large, it is there whole or not at all.

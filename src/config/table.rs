@@ -278,6 +278,8 @@ settings! {
             Plain "STORAGE_BATCH_SIZE";
         /// So long are rows gathered for one insert into ClickHouse. The embedded store takes rows as they are committed.
         store_batch_wait_ms = "store.batch_wait": Span { Span { min_ms: 1, max_ms: 60_000 } } = "1s";
+        /// Store the rows of dropped events; without it they stay in their topic only.
+        store_dropped_events = "store.dropped_events": Switch { Switch } = "true";
     }
     "Import" {
         /// The watermark's bound of an import: how far lines may be out of order.

@@ -145,3 +145,13 @@ fn seconds(ms: u64) -> String {
     let tenths = (ms / 100).max(1);
     format!("{}.{}", tenths / 10, tenths % 10)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_statement_may_take_for_ever() {
+        assert_eq!([27_000, 950, 99, 0].map(seconds), ["27.0", "0.9", "0.1", "0.1"]);
+    }
+}
