@@ -66,6 +66,8 @@ pub struct ClickHouseStore {
     is_allowed: bool,
     /// That of this process, once it has asked for one.
     generation: Option<Generation>,
+    /// Whether an insert of an earlier session may be on its way still.
+    may_arrive_late: bool,
     /// What is known of the server; nothing at first and after every error.
     session: Option<Session>,
     /// An insert that may or may not have been stored.
@@ -96,6 +98,7 @@ impl ClickHouseStore {
             is_open: false,
             is_allowed: false,
             generation: None,
+            may_arrive_late: false,
             session: None,
             pending: None,
         })
@@ -112,8 +115,9 @@ impl ClickHouseStore {
             self.is_open = true;
         }
         if self.session.is_none() {
-            let (server, config) = (&self.server, &self.config);
-            self.session = Some(Session::begin(server, config, &self.topics, &mut self.generation)?);
+            let (server, config, renew) = (&self.server, &self.config, self.may_arrive_late);
+            self.session = Some(Session::begin(server, config, &self.topics, &mut self.generation, renew)?);
+            self.may_arrive_late = false;
         }
         Ok(self.session.as_mut().expect("it was just begun"))
     }
@@ -169,8 +173,10 @@ impl ClickHouseStore {
         sent.map_err(|failure| (failure, what))
     }
 
-    /// The error of a statement that should have changed `what`.
-    fn not_written(&self, failure: Failure, what: String) -> StoreError {
+    /// The error of an insert that should have changed `what`.
+    fn not_written(&mut self, failure: Failure, what: String) -> StoreError {
+        // The server has not said that it is over.
+        self.may_arrive_late |= failure.code.is_none();
         match &self.generation {
             Some(generation) if failure.is_fenced => generation.refused(&self.server),
             _ => failure.of_write(what),

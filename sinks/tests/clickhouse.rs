@@ -307,6 +307,10 @@ fn an_insert_that_nobody_waits_for_any_more_is_stored_once_when_it_arrives() {
     }
     run(&mut sink);
     assert_eq!(database.events(), [shown(0, 1, 5), shown(1, 1, 5), shown(2, 1, 5)]);
+    // What is sent after it is of a further generation each time, by which it would be refused.
+    let generations = "SELECT groupArray(generation), uniqExact(process) FROM \
+                       (SELECT * FROM $.sink_generations ORDER BY generation)";
+    assert_eq!(database.query(generations), "[1,2,3]\t1\n");
 }
 
 /// However large, it is there whole or not at all.

@@ -20,7 +20,8 @@ use crate::store::StoreError;
 /// How the server's refusal is told from every other.
 pub(super) const FENCED: &str = "tidegate: another sink has taken over";
 
-/// The generation of a process; newer ones are larger. Two processes may take one number at the same time: their
+/// The generation of a process; newer ones are larger. A process takes a further one when the outcome of an insert was
+/// unknown: should that one be still on its way, it is of an earlier generation, too. Two processes may take one number at the same time: their
 /// names decide.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Generation {
@@ -40,13 +41,19 @@ struct Newest {
 }
 
 impl Generation {
-    /// Makes sure that the generation of this process can be seen and is the newest; at first it takes one.
+    /// Makes sure that the generation of this process can be seen and is the newest; at first it takes one, and a
+    /// further one when it is to `renew`.
     pub(super) fn assert(
         ours: &mut Option<Self>,
+        renew: bool,
         server: &Server,
         config: &ClickHouseConfig,
     ) -> Result<Self, StoreError> {
         let newest = read_newest(server)?;
+        if let Some(ours) = ours {
+            ours.check(server, &newest)?;
+            ours.number = ours.number.saturating_add(renew.into());
+        }
         let ours = ours.get_or_insert_with(|| Self {
             number: newest.generation.number.saturating_add(1),
             process: newest.free_name.clone(),

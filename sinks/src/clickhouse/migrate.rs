@@ -96,7 +96,7 @@ pub fn migrate(
     if migration.all(&generations)?.is_break() {
         return Ok(ControlFlow::Break(()));
     }
-    Generation::assert(&mut None, &migration.server, config)?;
+    Generation::assert(&mut None, false, &migration.server, config)?;
     nobody_writes(&migration.server)?;
     if migration.all(&layouts)?.is_break() {
         return Ok(ControlFlow::Break(()));

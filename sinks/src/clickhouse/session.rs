@@ -22,15 +22,17 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Reads the positions, once nobody else can change them any more.
+    /// Reads the positions, once nobody else can change them any more, nor an earlier session whose inserts may be on
+    /// their way: then the generation is to `renew`.
     pub(super) fn begin(
         server: &Server,
         config: &ClickHouseConfig,
         topics: &[Topic],
         generation: &mut Option<Generation>,
+        renew: bool,
     ) -> Result<Self, StoreError> {
         // In this order: see the module on generations.
-        let generation = Generation::assert(generation, server, config)?;
+        let generation = Generation::assert(generation, renew, server, config)?;
         let Around { name, deduplication } = nobody_writes(server)?;
         let positions = positions::load(server, topics)?;
         Ok(Self { positions, prefix: format!("{}{name}", prefix(server)), generation, deduplication })
