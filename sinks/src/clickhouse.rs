@@ -72,6 +72,8 @@ pub struct ClickHouseStore {
     session: Option<Session>,
     /// An insert that may or may not have been stored.
     pending: Option<Pending>,
+    /// Rows of the insert under way that were deleted, in case that the server refuses what should replace them.
+    replaced: keys::Whole,
 }
 
 impl ClickHouseStore {
@@ -101,6 +103,7 @@ impl ClickHouseStore {
             may_arrive_late: false,
             session: None,
             pending: None,
+            replaced: keys::Whole::new(),
         })
     }
 

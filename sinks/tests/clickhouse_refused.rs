@@ -76,9 +76,8 @@ fn rows_that_the_server_refuses_are_put_aside_and_the_others_stored() {
     assert_eq!((start.as_str(), count.as_u64()), (Some("1970-01-01 01:47:00.000"), Some(13)));
 }
 
-/// What a correction replaces is deleted before the server refuses it: the documentation says so.
 #[test]
-fn a_correction_that_the_server_refuses_is_put_aside() {
+fn a_correction_that_the_server_refuses_leaves_the_row_as_it_was() {
     let Ok(address) = test_clickhouse() else { return };
     let database = Database::new(&address);
     constrained(&database);
@@ -90,12 +89,21 @@ fn a_correction_that_the_server_refuses_is_put_aside() {
     log.push(EVENTS, 0, 6, Op::Correct, event_json(1, "click", 13));
     log.push(EVENTS, 0, 6, Op::Correct, event_json(2, "click", 2));
     run(&mut sink);
-    assert_eq!(database.events(), [shown(0, 1, 5), shown(2, 2, 6)]);
+    assert_eq!(database.events(), [shown(0, 1, 5), shown(1, 1, 5), shown(2, 2, 6)]);
     let kept = database.query("SELECT log_offset, op FROM $.unreadable_rows ORDER BY ALL");
     assert_eq!(kept, "2\tfinal\n3\tcorrect\n");
     log.push(EVENTS, 0, 7, Op::Correct, event_json(1, "click", 3));
     run(&mut sink);
     assert_eq!(database.events(), [shown(0, 1, 5), shown(1, 3, 7), shown(2, 2, 6)]);
+    // What lies between the row and the refused one counts: a retraction, and another correction.
+    log.push(EVENTS, 0, 8, Op::Retract, event_json(1, "click", 0));
+    log.push(EVENTS, 0, 8, Op::Correct, event_json(2, "click", 5));
+    log.push(EVENTS, 0, 8, Op::Correct, event_json(2, "click", 13));
+    log.push(EVENTS, 0, 8, Op::Correct, event_json(1, "click", 13));
+    run(&mut sink);
+    assert_eq!(database.events(), [shown(0, 1, 5), shown(2, 5, 8)]);
+    let table = "SELECT count(), sum(unreadable) FROM $.sink_positions FINAL";
+    assert_eq!(database.query(table), "1\t4\n");
 }
 
 #[test]

@@ -115,6 +115,7 @@ impl ClickHouseStore {
         if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
             let token = self.session()?.token(&batch.topic, batch.partition.0, first.offset.0, last.offset.0);
             let name = format!("{token}/delete");
+            keys::read_whole(&self.server, schema, &plan.delete, bytes_max, &mut self.replaced)?;
             keys::delete(&self.server, schema, &plan.delete, bytes_max, &name)?;
         }
         self.insert_rows(schema.table, batch, &plan.insert, |bytes, row| {

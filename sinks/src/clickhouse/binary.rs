@@ -107,15 +107,22 @@ impl<'a> Reader<'a> {
         Ok(String::from_utf8_lossy(self.text()?).into_owned())
     }
 
+    /// The bytes of a value.
+    pub(super) fn value(&mut self, kind: ColumnType) -> Result<&'a [u8], Truncated> {
+        let before = self.0;
+        match kind {
+            ColumnType::Text => self.text().map(drop)?,
+            ColumnType::Instant | ColumnType::UInt | ColumnType::Float => self.take(8).map(drop)?,
+        }
+        Ok(&before[..before.len() - self.0.len()])
+    }
+
     /// The bytes of a key of `schema`.
     pub(super) fn key(&mut self, schema: &Schema) -> Result<&'a [u8], Truncated> {
         let before = self.0;
         for name in schema.key {
             let column = schema.columns.iter().find(|column| column.name == *name);
-            match column.expect("a key consists of columns of its table").kind {
-                ColumnType::Text => self.text().map(drop)?,
-                ColumnType::Instant | ColumnType::UInt | ColumnType::Float => self.take(8).map(drop)?,
-            }
+            self.value(column.expect("a key consists of columns of its table").kind)?;
         }
         Ok(&before[..before.len() - self.0.len()])
     }

@@ -6,6 +6,8 @@
 //! Keys travel inside of the statement, as `RowBinary` in a string, so that they are compared as the very
 //! values that are inserted, with no text of an instant between.
 
+use std::collections::HashMap;
+
 use tidegate_model::row::{ColumnType, Schema};
 
 use super::binary::{Reader, Truncated};
@@ -43,6 +45,50 @@ fn read_rows(schema: &Schema, answer: &[u8], found: &mut ByKey) -> Result<(), Tr
     Ok(())
 }
 
+/// The newest row of each key, whole, as it can be inserted again.
+pub(super) type Whole = HashMap<Box<[u8]>, (Stamp, Vec<u8>)>;
+
+/// Reads rows that are to be deleted.
+pub(super) fn read_whole(
+    server: &Server,
+    schema: &Schema,
+    rows: &[(Box<[u8]>, Stamp)],
+    bytes_max: usize,
+    whole: &mut Whole,
+) -> Result<(), StoreError> {
+    let (columns, rows) = with_stamps(schema, rows);
+    // In the order in which they are inserted.
+    let all = schema.columns.iter().map(|column| column.name);
+    let all = list(all.chain(["version", "log_partition", "log_offset"]));
+    for condition in conditions(&columns, &rows, bytes_max) {
+        let answer = server.read(&format!("SELECT {all} FROM {} WHERE {condition}", path(server, schema)));
+        let answer = answer.map_err(|failure| failure.of_read(label(server, schema.table)))?;
+        split_rows(schema, &answer, whole).map_err(|error| garbled(server, schema.table, &error))?;
+    }
+    Ok(())
+}
+
+fn split_rows(schema: &Schema, answer: &[u8], whole: &mut Whole) -> Result<(), Truncated> {
+    let mut reader = Reader(answer);
+    while !reader.is_empty() {
+        let before = reader.0;
+        let values = schema.columns.iter().map(|column| reader.value(column.kind));
+        let values = values.collect::<Result<Vec<&[u8]>, _>>()?;
+        let (version, partition, offset) = (reader.u64()?, reader.u32()?, reader.u64()?);
+        let row = &before[..before.len() - reader.0.len()];
+        let key = schema.key.iter().flat_map(|name| {
+            let at = schema.columns.iter().position(|column| column.name == *name);
+            values[at.expect("a key consists of columns of its table")]
+        });
+        let key: Box<[u8]> = key.copied().collect();
+        let stamp = Stamp { version, offset, partition };
+        if whole.get(&key).is_none_or(|(newest, _)| *newest < stamp) {
+            whole.insert(key, (stamp, row.to_vec()));
+        }
+    }
+    Ok(())
+}
+
 /// Deletes rows; when it returns, no reader sees one. The server calls the statements by `name`, numbered.
 pub(super) fn delete(
     server: &Server,
@@ -51,14 +97,23 @@ pub(super) fn delete(
     bytes_max: usize,
     name: &str,
 ) -> Result<(), StoreError> {
-    let columns: Vec<_> = key_columns(schema).into_iter().chain(Stamp::COLUMNS).collect();
-    let rows: Vec<Box<[u8]>> = rows.iter().map(|(key, stamp)| row_bytes(key, *stamp)).collect();
+    let (columns, rows) = with_stamps(schema, rows);
     for (condition, number) in conditions(&columns, &rows, bytes_max).zip(0..) {
         let sql = format!("DELETE FROM {} WHERE {condition}", path(server, schema));
         let deleted = server.execute_as(&sql, &format!("{name}/{number}"));
         deleted.map_err(|failure| failure.of_write(label(server, schema.table)))?;
     }
     Ok(())
+}
+
+/// The columns that name a row, and the rows by them.
+#[expect(clippy::type_complexity, reason = "names and types of columns, and bytes of rows")]
+fn with_stamps(
+    schema: &Schema,
+    rows: &[(Box<[u8]>, Stamp)],
+) -> (Vec<(&'static str, &'static str)>, Vec<Box<[u8]>>) {
+    let columns = key_columns(schema).into_iter().chain(Stamp::COLUMNS).collect();
+    (columns, rows.iter().map(|(key, stamp)| row_bytes(key, *stamp)).collect())
 }
 
 fn row_bytes(key: &[u8], stamp: Stamp) -> Box<[u8]> {
@@ -121,8 +176,36 @@ fn condition(columns: &[(&str, &str)], rows: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::binary::{key_of_row, put_value};
     use super::*;
+    use crate::batch::Value;
+    use tidegate_model::EventTime;
     use tidegate_model::row::{EventMetrics, MetricRow};
+
+    #[test]
+    fn rows_are_split_and_the_newest_of_a_key_is_kept() {
+        let start = EventTime::from_millis(60_000);
+        let row = |count| {
+            let (from, to) = (Value::Instant(start), Value::Instant(start.plus_ms(60_000)));
+            [from, to, Value::Text("click".into()), Value::UInt(count), Value::UInt(1)]
+        };
+        let bytes = |count, version: u64| {
+            let mut bytes = Vec::new();
+            for value in &row(count) {
+                put_value(&mut bytes, value);
+            }
+            bytes.extend(version.to_le_bytes());
+            bytes.extend(2_u32.to_le_bytes());
+            bytes.extend(9_u64.to_le_bytes());
+            bytes
+        };
+        let mut whole = Whole::new();
+        let answer = [bytes(3, 5), bytes(4, 6), bytes(1, 4)].concat();
+        split_rows(&EventMetrics::SCHEMA, &answer, &mut whole).expect("it is whole");
+        let stamp = Stamp { version: 6, offset: 9, partition: 2 };
+        assert_eq!(whole, Whole::from([(key_of_row(&EventMetrics::SCHEMA, &row(0)), (stamp, bytes(4, 6)))]));
+        assert_eq!(split_rows(&EventMetrics::SCHEMA, &answer[1..], &mut whole), Err(Truncated));
+    }
 
     #[test]
     fn keys_are_cut_into_statements_and_none_is_left_out() {

@@ -4,7 +4,9 @@
 //! not fit their table; the others are stored. Rows go from the first to the last throughout: what lies before the
 //! newest row of a table is stored or kept, whenever the process ends.
 
-use super::{ClickHouseStore, label};
+use tidegate_model::Schema;
+
+use super::{ClickHouseStore, keys, label, plan};
 use crate::batch::{Batch, Content, Row, Table, Unreadable, Value};
 use crate::store::{Applied, StoreError};
 
@@ -33,6 +35,7 @@ impl ClickHouseStore {
     pub(super) fn put_rows(&mut self, batch: &Batch, rows: &[Row]) -> Result<Applied, StoreError> {
         let (mut left, mut bound) = (rows, None);
         let (mut applied, mut refused) = (Applied::default(), 0);
+        self.replaced.clear();
         while !left.is_empty() {
             let (piece, behind) = left.split_at(next_try(left.len(), bound));
             let put = match batch.table {
@@ -50,6 +53,10 @@ impl ClickHouseStore {
                     self.may_be_refused(batch, refused, &reason)?;
                     let kept = kept(batch.table, &piece[0], &reason);
                     self.put_unreadable(batch, std::slice::from_ref(&kept), &mut applied)?;
+                    if let Table::Metrics(schema) = batch.table {
+                        let at = rows.len() - left.len();
+                        self.bring_back(schema, batch, &rows[..at], &piece[0])?;
+                    }
                     (left, bound) = (behind, None);
                 }
                 Err(NotStored::Refused(_)) => bound = Some(piece.len()),
@@ -57,6 +64,34 @@ impl ClickHouseStore {
             }
         }
         Ok(applied)
+    }
+
+    /// Inserts the row again that `refused` should have replaced, unless one of the rows `before` it did, or removed it.
+    fn bring_back(
+        &mut self,
+        schema: &'static Schema,
+        batch: &Batch,
+        before: &[Row],
+        refused: &Row,
+    ) -> Result<(), StoreError> {
+        let key = plan::key(schema, refused).expect("only a row that has one is refused");
+        let Some((stamp, bytes)) = self.replaced.remove(&key) else { return Ok(()) };
+        let is_newer = |row: &Row| (row.epoch.0, row.offset.0) > (stamp.version, stamp.offset);
+        if before.iter().any(|row| is_newer(row) && plan::key(schema, row).as_ref() == Some(&key)) {
+            return Ok(());
+        }
+        let there =
+            keys::look_up(&self.server, schema, std::slice::from_ref(&key), self.config.keys_bytes_max)?;
+        if !there.is_empty() {
+            return Ok(());
+        }
+        let offset = refused.offset.0;
+        let token = self.session()?.token(&batch.topic, batch.partition.0, offset, offset);
+        match self.insert(schema.table, format!("{token}/back"), bytes) {
+            Err(NotStored::Failed(error)) => Err(error),
+            // A row that the table itself would not take any more is gone, too.
+            Ok(()) | Err(NotStored::Refused(_)) => Ok(()),
+        }
     }
 
     /// So many refused rows are rather the table's fault.
