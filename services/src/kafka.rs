@@ -78,6 +78,15 @@ impl Kafka {
         Ok(())
     }
 
+    /// Starts it again after [`kill`](Self::kill), with nothing of what it kept, at the same address.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn restart_empty(&mut self) -> anyhow::Result<()> {
+        server::wipe(&install::jars()?, &self.dir)?;
+        self.restart()
+    }
+
     /// Stops it where it stands: nothing answers until [`resume`](Self::resume).
     ///
     /// # Errors

@@ -27,11 +27,22 @@ pub(super) fn prepare(jars: &Path, dir: &Path, host: &str) -> anyhow::Result<Str
     let [port, controller] = ports::free()?;
     let address = format!("{host}:{port}");
     std::fs::write(&file, properties(&address, controller, dir)).context("cannot write the configuration")?;
+    format(jars, dir)?;
+    Ok(address)
+}
+
+fn format(jars: &Path, dir: &Path) -> anyhow::Result<()> {
     // Any 16 bytes in base64 are the name of a cluster.
     let format = ["kafka.tools.StorageTool", "format", "-t", "dGlkZWdhdGUtdGVzdHMtMQ", "-c", PROPERTIES];
     let status = java(jars, dir)?.args(format).status().context("cannot run java")?;
     ensure!(status.success(), "the broker's storage could not be formatted: see {}/log", dir.display());
-    Ok(address)
+    Ok(())
+}
+
+/// Removes everything that a broker keeps; it must not be running.
+pub(super) fn wipe(jars: &Path, dir: &Path) -> anyhow::Result<()> {
+    std::fs::remove_dir_all(dir.join("data")).context("cannot remove what the broker keeps")?;
+    format(jars, dir)
 }
 
 fn properties(address: &str, controller: u16, dir: &Path) -> String {
