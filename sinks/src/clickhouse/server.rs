@@ -112,14 +112,22 @@ impl Server {
         // Its own timeouts end the request and the connection; one around it would leave both.
         let mut request = request.with_timeouts(Some(self.timeout), Some(self.timeout));
         let sent = self.runtime.block_on(async {
-            request.send(rows.clone()).await?;
-            request.end().await
+            let sent = match request.send(rows.clone()).await {
+                Ok(()) => request.end().await,
+                Err(error) => Err(error),
+            };
+            let_go().await;
+            sent
         });
         sent.map_err(|error| self.failure(&error))
     }
 
     fn wait<T>(&self, answer: impl Future<Output = clickhouse::error::Result<T>>) -> Result<T, Failure> {
-        let answer = async { tokio::time::timeout(self.timeout, answer).await };
+        let answer = async {
+            let answered = tokio::time::timeout(self.timeout, answer).await;
+            let_go().await;
+            answered
+        };
         let answered = self.runtime.block_on(answer).unwrap_or(Err(Error::TimedOut));
         answered.map_err(|error| self.failure(&error))
     }
@@ -127,6 +135,11 @@ impl Server {
     fn failure(&self, error: &Error) -> Failure {
         if matches!(error, Error::TimedOut) { Failure::late(self.timeout) } else { Failure::of(error) }
     }
+}
+
+/// Has the tasks run that end what was given up: nothing runs until the next statement otherwise.
+async fn let_go() {
+    tokio::task::yield_now().await;
 }
 
 /// An insert, as it is sent.
