@@ -39,6 +39,14 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
+    /// It answers, and will not do it.
+    #[error("the cache at {address} cannot be used: {reason}")]
+    Refused {
+        /// Where it is.
+        address: String,
+        /// What it said, and what to do about it.
+        reason: String,
+    },
     /// It cannot be reached.
     #[error("the cache at {address} does not answer: {reason}")]
     Unreachable {

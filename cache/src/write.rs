@@ -42,6 +42,14 @@ pub enum WriteError {
         /// Where it stands.
         actual: Offset,
     },
+    /// Not applied: the cache answers, and will not do it. The position is where it was.
+    #[error("the cache at {address} cannot be used: {reason}")]
+    Refused {
+        /// Where it is.
+        address: String,
+        /// What it said, and what to do about it.
+        reason: String,
+    },
     /// May have been applied: the cache cannot be reached.
     #[error("the cache at {address} does not answer: {reason}")]
     Unreachable {
