@@ -1,8 +1,8 @@
 //! The cache: the newest windows of every kind, for readers that want them within milliseconds.
 //!
 //! A sink writes it, synchronously ([`CacheWriter`]); readers ask it and follow its changes,
-//! asynchronously ([`CacheReader`]). [`MemoryCache`] lies in this process; `conformance` is the suite
-//! that every implementation passes. What there is to cache follows from
+//! asynchronously ([`CacheReader`]). [`MemoryCache`] lies in this process, `redis` in a server of its own;
+//! `conformance` is the suite that every implementation passes. What there is to cache follows from
 //! [`CacheView`](tidegate_model::row::CacheView): no table is known here by name.
 //!
 //! The invariants: values and the position that they stand for change together or not at all; values
@@ -16,6 +16,8 @@ pub mod config;
 pub mod conformance;
 pub mod memory;
 pub mod read;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod window;
 pub mod write;
 

@@ -1,0 +1,22 @@
+//! The cache in a Redis: readers anywhere have it, and it outlives this process.
+//!
+//! Every request is one call of a function in the server ([`library`]), so that it happens whole and nothing
+//! is read in between. What a sink needs to go on (positions, epochs beside the values, as of) lies in Redis
+//! itself: one that was emptied, or restored from an old state, says so by where it stands, and is filled
+//! again from there. Keys and channels are those of contract section 5; the rest is under `tidegate:`.
+
+mod change;
+mod client;
+mod config;
+mod failure;
+mod library;
+mod number;
+mod reader;
+mod request;
+mod updates;
+mod writer;
+
+pub use config::{Password, RedisConfig};
+pub use reader::RedisReader;
+pub use updates::RedisUpdates;
+pub use writer::RedisWriter;

@@ -1,0 +1,152 @@
+//! The reading side: one connection for all tasks, one function call for an answer.
+
+use std::sync::Arc;
+
+use redis::Value;
+use redis::aio::MultiplexedConnection;
+use tidegate_model::{AsOf, Epoch, EventTime, Window};
+use tokio::sync::Mutex;
+
+use super::config::RedisConfig;
+use super::failure::Failure;
+use super::library::{self, Function};
+use super::number::number;
+use super::updates::RedisUpdates;
+use super::writer::text;
+use super::{client, request};
+use crate::read::{Answer, Ask, CacheReader, ReadError};
+use crate::window::CachedWindow;
+
+/// Reads a cache in a Redis. Clones share a connection.
+#[derive(Clone)]
+pub struct RedisReader {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: RedisConfig,
+    /// Held for as long as it takes to connect, so that one task does it for all.
+    connection: Mutex<Option<MultiplexedConnection>>,
+}
+
+impl std::fmt::Debug for RedisReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisReader").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+/// What the function says.
+#[derive(Debug, Default, PartialEq)]
+struct Found {
+    ready: bool,
+    answer: Answer,
+}
+
+impl RedisReader {
+    /// A reader; nothing is connected before the first request.
+    pub fn new(config: RedisConfig) -> Self {
+        Self { shared: Arc::new(Shared { config, connection: Mutex::new(None) }) }
+    }
+
+    /// Sends a command; once more over a new connection when the one there was is broken.
+    async fn ask(&self, command: &redis::Cmd) -> Result<Value, Failure> {
+        let mut failure = None;
+        for _ in 0..2 {
+            let mut connection = self.connection().await?;
+            match command.query_async(&mut connection).await {
+                Ok(value) => return Ok(value),
+                Err(error) => match Failure::of(&error) {
+                    Failure::NotLoaded => {
+                        // Nobody wrote yet, or somebody removed it.
+                        let loaded = library::load().exec_async(&mut connection).await;
+                        loaded.map_err(|error| Failure::of(&error))?;
+                        failure = Some(Failure::NotLoaded);
+                    }
+                    Failure::Unreachable(reason) => {
+                        self.shared.connection.lock().await.take();
+                        failure = Some(Failure::Unreachable(reason));
+                        if error.is_timeout() {
+                            // It had its time.
+                            break;
+                        }
+                    }
+                    refused @ Failure::Refused(_) => return Err(refused),
+                },
+            }
+        }
+        Err(failure.expect("there was an attempt"))
+    }
+
+    async fn connection(&self) -> Result<MultiplexedConnection, Failure> {
+        let mut connection = self.shared.connection.lock().await;
+        if let Some(connection) = &*connection {
+            return Ok(connection.clone());
+        }
+        let made = client::connect_async(&self.shared.config).await?;
+        Ok(connection.insert(made).clone())
+    }
+
+    async fn look(&self, asks: &[Ask]) -> Result<Found, ReadError> {
+        let command = Function::Read.call(&self.shared.config.prefix, &request::read(asks));
+        let answer = self.ask(&command).await;
+        let found = answer.and_then(|answer| found(&answer).ok_or_else(|| Failure::odd(&answer)));
+        found.map_err(|failure| failure.read(&self.shared.config.address()))
+    }
+}
+
+impl CacheReader for RedisReader {
+    type Updates = RedisUpdates;
+
+    async fn read(&self, asks: &[Ask]) -> Result<Answer, ReadError> {
+        Ok(self.look(asks).await?.answer)
+    }
+
+    async fn ready(&self) -> Result<bool, ReadError> {
+        Ok(self.look(&[]).await?.ready)
+    }
+
+    async fn ping(&self) -> Result<(), ReadError> {
+        let answer = self.ask(&redis::cmd("PING")).await;
+        answer.map(drop).map_err(|failure| failure.read(&self.shared.config.address()))
+    }
+
+    async fn subscribe(&self) -> Result<RedisUpdates, ReadError> {
+        let config = &self.shared.config;
+        RedisUpdates::subscribe(config.clone()).await.map_err(|failure| failure.read(&config.address()))
+    }
+}
+
+/// What an answer of the function says; `None` when it is none.
+fn found(answer: &Value) -> Option<Found> {
+    let Value::Array(items) = answer else { return None };
+    let [seq, ready, epoch, frontier, Value::Array(answers)] = &items[..] else { return None };
+    let seq = match text(seq)? {
+        "" => 0,
+        seq => seq.parse().ok()?,
+    };
+    let as_of = match (text(epoch)?, text(frontier)?) {
+        ("", _) | (_, "") => None,
+        (epoch, frontier) => {
+            let frontier = EventTime::from_millis(frontier.parse().ok()?);
+            Some(AsOf { epoch: Epoch(epoch.parse().ok()?), frontier })
+        }
+    };
+    let windows = answers.iter().map(|windows| {
+        let Value::Array(windows) = windows else { return None };
+        windows.iter().map(|shown| window(shown).map(Arc::new)).collect()
+    });
+    let answer = Answer { as_of, seq, windows: windows.collect::<Option<_>>()? };
+    Some(Found { ready: text(ready)? == "1", answer })
+}
+
+fn window(shown: &Value) -> Option<CachedWindow> {
+    let Value::Array(items) = shown else { return None };
+    let [start, end, Value::Array(values)] = &items[..] else { return None };
+    let instant = |value| text(value)?.parse().ok().map(EventTime::from_millis);
+    let window = Window { start: instant(start)?, end: instant(end)? };
+    let fields = values.chunks(2).map(|pair| {
+        let [name, value] = pair else { return None };
+        Some((text(name)?.into(), number(text(value)?)?))
+    });
+    Some(CachedWindow { window, fields: fields.collect::<Option<_>>()? })
+}

@@ -1,0 +1,118 @@
+//! Following a cache in a Redis: a connection of its own, and a task that reads it.
+//!
+//! Redis forgets what a subscriber did not get. So updates are numbered by the server, and a number that is
+//! left out, like a broken connection, is told as [`UpdateError::Missed`].
+
+use futures_util::StreamExt as _;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+
+use super::config::RedisConfig;
+use super::failure::Failure;
+use super::{change, client};
+use crate::change::Update;
+use crate::read::{UpdateError, Updates};
+
+/// The updates of a cache in a Redis. The [`Config::updates_max`](crate::Config::updates_max) newest wait for
+/// a subscriber.
+#[derive(Debug)]
+pub struct RedisUpdates {
+    received: broadcast::Receiver<Received>,
+    task: JoinHandle<()>,
+    /// The number of the last update.
+    last: Option<u64>,
+}
+
+/// What the task hands over.
+#[derive(Clone, Debug)]
+enum Received {
+    Update(Update),
+    /// Updates may have been lost; those that follow are of a new subscription.
+    Broken,
+}
+
+impl RedisUpdates {
+    pub(super) async fn subscribe(config: RedisConfig) -> Result<Self, Failure> {
+        let subscription = connect(&config).await?;
+        let (sender, received) = broadcast::channel(config.limits.updates_max.max(1));
+        let task = tokio::spawn(follow(config, subscription, sender));
+        Ok(Self { received, task, last: None })
+    }
+}
+
+impl Drop for RedisUpdates {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Updates for RedisUpdates {
+    async fn next(&mut self) -> Result<Update, UpdateError> {
+        let received = self.received.recv().await;
+        match received {
+            Ok(Received::Update(update)) => {
+                let follows = self.last.is_none_or(|last| last.checked_add(1) == Some(update.seq));
+                self.last = Some(update.seq);
+                // Where something is missing it is read again, and this update with it: values are absolute.
+                if follows { Ok(update) } else { Err(UpdateError::Missed) }
+            }
+            Ok(Received::Broken) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                self.last = None;
+                Err(UpdateError::Missed)
+            }
+            Err(broadcast::error::RecvError::Closed) => Err(UpdateError::Closed),
+        }
+    }
+}
+
+/// Reads messages until it is aborted, and subscribes again when the connection is lost. Pauses between
+/// attempts have a limit; their number has none, since whoever follows is told by the first success.
+async fn follow(
+    config: RedisConfig,
+    mut subscription: redis::aio::PubSub,
+    sender: broadcast::Sender<Received>,
+) {
+    let as_of = channels(&config)[1].clone();
+    loop {
+        let mut messages = subscription.on_message();
+        while let Some(message) = messages.next().await {
+            let text = std::str::from_utf8(message.get_payload_bytes()).unwrap_or_default();
+            let read = if message.get_channel_name() == as_of { change::as_of } else { change::change };
+            // What nobody here understands leaves a number out, which is told.
+            if let Some(update) = read(text) {
+                // Nobody is listening any more when it fails, and the task is about to be aborted.
+                let _ = sender.send(Received::Update(update));
+            }
+        }
+        drop(messages);
+        let mut attempt = 0_u32;
+        subscription = loop {
+            tokio::time::sleep(config.pause_before(attempt)).await;
+            attempt = attempt.saturating_add(1);
+            if let Ok(subscription) = connect(&config).await {
+                break subscription;
+            }
+        };
+        let _ = sender.send(Received::Broken);
+    }
+}
+
+async fn connect(config: &RedisConfig) -> Result<redis::aio::PubSub, Failure> {
+    let client = client::client(config)?;
+    let subscribe = async {
+        let mut subscription = client.get_async_pubsub().await?;
+        for channel in channels(config) {
+            subscription.subscribe(channel).await?;
+        }
+        Ok(subscription)
+    };
+    match tokio::time::timeout(config.connect_timeout, subscribe).await {
+        Ok(subscription) => subscription.map_err(|error| Failure::of(&error)),
+        Err(_) => Err(Failure::Unreachable("it took too long to subscribe".to_owned())),
+    }
+}
+
+/// The channels of changes and of how far rows are in.
+fn channels(config: &RedisConfig) -> [String; 2] {
+    ["cache:updates", "cache:as_of"].map(|channel| format!("{}{channel}", config.prefix))
+}

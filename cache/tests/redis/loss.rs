@@ -1,0 +1,208 @@
+//! A server that is emptied, killed, restored or robbed of a part: nothing older takes the place of something
+//! newer, and what is missing is known.
+
+use std::path::Path;
+use std::process::Command;
+
+use tidegate_cache::conformance::{NOW, Subject as _, batch, provisional, row};
+use tidegate_cache::redis::RedisReader;
+use tidegate_cache::{
+    Answer, Applied, Ask, CacheReader as _, CacheWriter, Config, Number, Positions, UpdateError, UpdateKind,
+    Updates, WriteError,
+};
+use tidegate_model::{AsOf, Epoch, EventTime, Offset};
+
+use crate::subject::Server;
+
+fn as_of(epoch: u64) -> AsOf {
+    AsOf { epoch: Epoch(epoch), frontier: EventTime::from_millis(0) }
+}
+
+async fn answer(reader: &RedisReader) -> Answer {
+    reader.read(&[Ask::Newest { kind: "event", limit: 9 }]).await.expect("it answers")
+}
+
+/// The counts of label `a`, newest window first.
+async fn counts(reader: &RedisReader) -> Vec<u64> {
+    let answer = answer(reader).await;
+    let count = |number: &Number| match number {
+        Number::UInt(count) => *count,
+        Number::Float(_) => panic!("counts are whole"),
+    };
+    answer.windows[0].iter().map(|window| count(&window.fields["a.count"])).collect()
+}
+
+fn next(cache: &mut impl CacheWriter) -> Option<Offset> {
+    let positions = cache.positions().expect("it answers");
+    positions.values().next().map(|position| position.next)
+}
+
+async fn missed(updates: &mut impl Updates) {
+    assert_eq!(updates.next().await, Err(UpdateError::Missed));
+}
+
+#[tokio::test]
+async fn an_emptied_server_says_so_and_is_filled_again() {
+    let Some(server) = Server::start(&[]) else { return };
+    let cache = server.cache(Config::default());
+    let (mut writer, reader) = (cache.writer(), cache.reader());
+    let mut updates = reader.subscribe().await.expect("it answers");
+    let first = batch(0, vec![row(1, 5, "a", 1), row(1, 6, "a", 2)]);
+    writer.apply(&first, NOW).expect("it is applied");
+    let at = writer.positions().expect("it answers");
+    writer.set_as_of(Some(as_of(1)), &at).expect("it stands there");
+    for _ in 0..3 {
+        updates.next().await.expect("it is told");
+    }
+    let before = answer(&reader).await;
+
+    server.ask("FLUSHALL");
+    assert_eq!(reader.ready().await, Ok(false));
+    let found = answer(&reader).await;
+    assert_eq!((found.as_of, found.windows), (None, vec![vec![]]));
+    // Whoever goes on as if nothing had happened is stopped, by rows or by the news of how far they are in.
+    match writer.apply(&batch(2, vec![row(2, 7, "a", 3)]), NOW) {
+        Err(WriteError::Gap { next, start, .. }) => assert_eq!((next, start), (Offset(0), Offset(2))),
+        other => panic!("{other:?}"),
+    }
+    match writer.set_as_of(Some(as_of(2)), &at) {
+        Err(WriteError::Moved { expected, actual, .. }) => {
+            assert_eq!((expected, actual), (Offset(2), Offset(0)));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(writer.positions(), Ok(Positions::new()));
+    writer.apply(&first, NOW).expect("it is applied");
+    missed(&mut updates).await;
+    writer.set_as_of(Some(as_of(1)), &at).expect("it stands there");
+    let after = answer(&reader).await;
+    assert_eq!((&after.windows, after.as_of), (&before.windows, before.as_of));
+    assert!(after.seq > before.seq, "it does not count from the beginning");
+}
+
+#[tokio::test]
+async fn a_killed_server_goes_on_where_it_was() {
+    let Some(mut server) = Server::start(&[("appendfsync", "always")]) else { return };
+    let cache = server.cache(Config::default());
+    let (mut writer, reader) = (cache.writer(), cache.reader());
+    let mut updates = reader.subscribe().await.expect("it answers");
+    let first = batch(0, vec![row(5, 5, "a", 5), provisional(5, 6, "a", 6)]);
+    writer.apply(&first, NOW).expect("it is applied");
+    for _ in 0..2 {
+        updates.next().await.expect("it is told");
+    }
+    server.redis.kill();
+    match writer.apply(&first, NOW) {
+        Err(WriteError::Unreachable { address, .. }) => assert_eq!(address, cache.0.address()),
+        other => panic!("{other:?}"),
+    }
+    reader.ping().await.expect_err("it is gone");
+    server.redis.restart().expect("it starts again");
+    missed(&mut updates).await;
+    assert_eq!(next(&mut writer), Some(Offset(2)));
+    assert_eq!(counts(&reader).await, [5]);
+    let applied = writer.apply(&first, NOW).expect("it is applied");
+    assert_eq!(applied, Applied { repeated: 2, ..Applied::default() });
+    let older = batch(2, vec![row(4, 5, "a", 4), provisional(4, 6, "a", 4), row(6, 7, "a", 7)]);
+    let applied = writer.apply(&older, NOW).expect("it is applied");
+    assert_eq!(applied, Applied { stale: 2, put: 1, ..Applied::default() });
+    assert_eq!(counts(&reader).await, [7, 5]);
+    let update = updates.next().await.expect("it is told");
+    assert!(matches!(update.kind, UpdateKind::Changed(change) if change.epoch == Epoch(6)));
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-r").arg(from).arg(to).status().expect("cp is there");
+    assert!(copied.success());
+}
+
+#[tokio::test]
+async fn a_server_restored_from_an_old_state_is_filled_from_there() {
+    let Some(mut server) = Server::start(&[("appendfsync", "always")]) else { return };
+    let cache = server.cache(Config::default());
+    let (mut writer, reader) = (cache.writer(), cache.reader());
+    let all = || vec![row(1, 5, "a", 1), row(1, 6, "a", 2), row(2, 5, "a", 3), row(3, 7, "a", 4)];
+    writer.apply(&batch(0, all()[..2].to_vec()), NOW).expect("it is applied");
+    let at = writer.positions().expect("it answers");
+    writer.set_as_of(Some(as_of(1)), &at).expect("it stands there");
+    let (kept, old) = (server.dir().join("appendonlydir"), server.dir().join("old"));
+    copy(&kept, &old);
+    writer.apply(&batch(0, all()), NOW).expect("it is applied");
+    let at = writer.positions().expect("it answers");
+    writer.set_as_of(Some(as_of(3)), &at).expect("it stands there");
+    let newest = answer(&reader).await;
+
+    server.redis.kill();
+    std::fs::remove_dir_all(&kept).expect("it is there");
+    copy(&old, &kept);
+    server.redis.restart().expect("it starts again");
+    let found = answer(&reader).await;
+    assert_eq!(found.as_of, Some(as_of(1)), "it says how old it is");
+    assert_eq!(counts(&reader).await, [2, 1]);
+    assert!(matches!(writer.set_as_of(Some(as_of(4)), &at), Err(WriteError::Moved { .. })));
+    assert!(matches!(writer.apply(&batch(4, vec![row(4, 8, "a", 5)]), NOW), Err(WriteError::Gap { .. })));
+    assert_eq!(next(&mut writer), Some(Offset(2)));
+    writer.apply(&batch(2, all()[2..].to_vec()), NOW).expect("it is applied");
+    writer.set_as_of(Some(as_of(3)), &at).expect("it stands there");
+    assert_eq!(answer(&reader).await.windows, newest.windows);
+}
+
+#[tokio::test]
+async fn a_second_writer_with_an_older_epoch_changes_nothing() {
+    let Some(server) = Server::start(&[]) else { return };
+    let cache = server.cache(Config::default());
+    let (mut writer, mut other, reader) = (cache.writer(), cache.writer(), cache.reader());
+    writer.apply(&batch(0, vec![row(9, 5, "a", 9), provisional(9, 6, "a", 9)]), NOW).expect("it is applied");
+    let before = (answer(&reader).await, server.told("HGETALL metrics:event:300000"));
+    let older = batch(2, vec![row(8, 5, "a", 1), provisional(8, 6, "a", 1)]);
+    let applied = other.apply(&older, NOW).expect("it is applied");
+    assert_eq!(applied, Applied { stale: 2, ..Applied::default() });
+    assert_eq!((answer(&reader).await, server.told("HGETALL metrics:event:300000")), before);
+}
+
+#[tokio::test]
+async fn lost_connections_and_functions_are_made_again() {
+    let Some(server) = Server::start(&[]) else { return };
+    let cache = server.cache(Config::default());
+    let (mut writer, reader) = (cache.writer(), cache.reader());
+    let mut updates = reader.subscribe().await.expect("it answers");
+    for step in 0..4_u64 {
+        writer.apply(&batch(step, vec![row(step, 5, "a", step + 1)]), NOW).expect("it is applied");
+        assert_eq!(counts(&reader).await, [step + 1]);
+        match step {
+            0 => drop(server.ask("CLIENT KILL TYPE normal")),
+            1 => drop(server.ask("FUNCTION FLUSH")),
+            _ => drop(server.ask("CLIENT KILL TYPE pubsub")),
+        }
+    }
+    while updates.next().await != Err(UpdateError::Missed) {}
+    // A reader that comes first brings the functions along.
+    server.ask("FUNCTION FLUSH");
+    assert_eq!(counts(&cache.reader()).await, [4]);
+}
+
+/// The server lets go of keys when their time is over, and when its memory is full.
+#[tokio::test]
+async fn what_the_server_let_go_of_does_not_come_back_in_part() {
+    let Some(server) = Server::start(&[]) else { return };
+    for lost in ["metrics:event:300000", "tidegate:final:event:300000"] {
+        server.ask("FLUSHALL");
+        let cache = server.cache(Config::default());
+        let (mut writer, reader) = (cache.writer(), cache.reader());
+        let rows = vec![row(1, 5, "a", 1), row(1, 5, "b", 1), row(1, 6, "a", 2)];
+        writer.apply(&batch(0, rows), NOW).expect("it is applied");
+        server.ask(&format!("DEL {lost}"));
+        assert_eq!(counts(&reader).await, [2], "{lost}");
+        let mut updates = reader.subscribe().await.expect("it answers");
+        let applied = writer.apply(&batch(3, vec![row(2, 5, "a", 3)]), NOW).expect("it is applied");
+        assert_eq!(applied, Applied { old: 1, ..Applied::default() }, "{lost}");
+        let update = updates.next().await.expect("it is told");
+        let UpdateKind::Changed(change) = update.kind else { panic!("{update:?}") };
+        let removed: Vec<&str> = change.removed.iter().map(|name| &**name).collect();
+        assert_eq!(removed, ["a.count", "a.users", "b.count", "b.users"], "{lost}");
+        assert_eq!(counts(&reader).await, [2], "{lost}");
+        assert_eq!(server.told("ZRANGE metrics:event:windows 0 -1"), "360000");
+        writer.expire(NOW.plus_ms(i64::from(u32::MAX))).expect("it answers");
+        assert_eq!(server.told("ZCARD tidegate:expiry"), "0");
+    }
+}
