@@ -4,6 +4,9 @@
 //! is read in between. What a sink needs to go on (positions, epochs beside the values, as of) lies in Redis
 //! itself: one that was emptied, or restored from an old state, says so by where it stands, and is filled
 //! again from there. Keys and channels are those of contract section 5; the rest is under `tidegate:`.
+//!
+//! The server must not evict what has no time to live (`maxmemory-policy` is `noeviction` or one of `volatile-*`).
+//! A window that it let go of, in whole or in part, is known to be gone, and does not come back in part.
 
 mod change;
 mod client;

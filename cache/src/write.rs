@@ -42,7 +42,8 @@ pub enum WriteError {
         /// Where it stands.
         actual: Offset,
     },
-    /// Not applied: the cache answers, and will not do it. The position is where it was.
+    /// Not applied: the cache answers, and will not do it. The position is where it was. Where the refusal came
+    /// in the middle, because a key belongs to something else, values may be there that it does not stand for yet.
     #[error("the cache at {address} cannot be used: {reason}")]
     Refused {
         /// Where it is.

@@ -42,7 +42,7 @@ pub(super) fn connect(config: &RedisConfig) -> Result<redis::Connection, Failure
         Ok(connection)
     };
     connect().map_err(|error: Result<redis::RedisError, Failure>| match error {
-        Ok(error) => Failure::of(&error),
+        Ok(error) => Failure::of_connecting(&error),
         Err(failure) => failure,
     })
 }
@@ -56,7 +56,7 @@ pub(super) async fn connect_async(
         .set_response_timeout(Some(config.answer_timeout));
     let client = client(config)?;
     let connection = client.get_multiplexed_async_connection_with_config(&limits).await;
-    let mut connection = connection.map_err(|error| Failure::of(&error))?;
+    let mut connection = connection.map_err(|error| Failure::of_connecting(&error))?;
     let info: String = info().query_async(&mut connection).await.map_err(|error| Failure::of(&error))?;
     refuse_cluster(&info)?;
     Ok(connection)

@@ -37,6 +37,16 @@ impl Failure {
         }
     }
 
+    /// What an error stands for that came before there was a connection.
+    pub(super) fn of_connecting(error: &RedisError) -> Self {
+        match Self::of(error) {
+            Self::Unreachable(reason) if error.kind() == ErrorKind::Io => {
+                Self::Unreachable(format!("{reason}; start a Redis there, or correct host and port"))
+            }
+            other => other,
+        }
+    }
+
     /// What a server is refused for that is one of a cluster.
     pub(super) fn cluster() -> Self {
         Self::Refused(

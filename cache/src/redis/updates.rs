@@ -107,7 +107,7 @@ async fn connect(config: &RedisConfig) -> Result<redis::aio::PubSub, Failure> {
         Ok(subscription)
     };
     match tokio::time::timeout(config.connect_timeout, subscribe).await {
-        Ok(subscription) => subscription.map_err(|error| Failure::of(&error)),
+        Ok(subscription) => subscription.map_err(|error| Failure::of_connecting(&error)),
         Err(_) => Err(Failure::Unreachable("it took too long to subscribe".to_owned())),
     }
 }

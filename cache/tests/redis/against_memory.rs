@@ -13,7 +13,7 @@ use tidegate_cache::{
 };
 use tidegate_model::{AsOf, Epoch, EventTime, Offset, PartitionId};
 
-use crate::subject::Server;
+use crate::subject::{Server, next_update};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -109,7 +109,7 @@ async fn told(reader: &impl CacheReader, updates: &mut impl Updates, last: &mut 
     let seq = reader.read(&[]).await.expect("it answers").seq;
     let mut told = Vec::new();
     while *last < seq {
-        let update = updates.next().await.expect("nothing is missed");
+        let update = next_update(updates).await.expect("nothing is missed");
         *last = update.seq;
         told.push(match update.kind {
             UpdateKind::Changed(change) => format!("{change:?}"),

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tidegate_cache::conformance::{NOW, Subject as _, batch, provisional, row};
-use tidegate_cache::{
-    Batch, CacheReader as _, CacheWriter as _, Config, Effect, Number, Row, UpdateKind, Updates as _,
-};
+use tidegate_cache::{Batch, CacheReader as _, CacheWriter as _, Config, Effect, Number, Row, UpdateKind};
 use tidegate_model::row::{CacheView, MetricRow, PerformanceMetrics, SessionWindowMetrics};
 use tidegate_model::{AsOf, Epoch, EventTime, Offset};
 
-use crate::subject::Server;
+use crate::subject::{Server, next_update};
 
 fn view<R: MetricRow>() -> &'static CacheView {
     const { R::SCHEMA.cache.as_ref().expect("rows of this type are cached") }
@@ -104,12 +102,12 @@ async fn a_published_message_is_the_json_of_a_change() {
     messages.subscribe("cache:updates").expect("it answers");
     let mut updates = cache.reader().subscribe().await.expect("it answers");
     let third = [Number::Float(1.0 / 3.0), Number::Float(2.0)];
-    let other = numbers(view::<PerformanceMetrics>(), "a \"b\" / é\n", 5, &third);
+    let other = numbers(view::<PerformanceMetrics>(), "a \"b\" / é\n\0\u{7f}", 5, &third);
     let rows =
         vec![row(1, 5, "a", 1), other, provisional(1, 6, "a", 2), row(u64::MAX >> 1, 7, "z", u64::MAX)];
     writer.apply(&batch(0, rows), NOW).expect("it is applied");
     for kind in ["event", "event", "event", "perf"] {
-        let update = updates.next().await.expect("it was told");
+        let update = next_update(&mut updates).await.expect("it was told");
         let UpdateKind::Changed(change) = update.kind else { panic!("{update:?}") };
         let text: String = messages.get_message().expect("it comes").get_payload().expect("it is text");
         let mut message: Value = serde_json::from_str(&text).expect("it is JSON");
@@ -122,9 +120,9 @@ async fn a_published_message_is_the_json_of_a_change() {
     let at = writer.positions().expect("it answers");
     let as_of = AsOf { epoch: Epoch(3), frontier: EventTime::from_millis(7 * 60_000) };
     writer.set_as_of(Some(as_of), &at).expect("it stands there");
-    let update = updates.next().await.expect("it was told");
+    let update = next_update(&mut updates).await.expect("it was told");
     assert!(matches!(update.kind, UpdateKind::Changed(change) if change.provisional));
-    assert_eq!(updates.next().await.expect("it was told").kind, UpdateKind::AsOf(as_of));
+    assert_eq!(next_update(&mut updates).await.expect("it was told").kind, UpdateKind::AsOf(as_of));
 }
 
 #[test]

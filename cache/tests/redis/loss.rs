@@ -11,8 +11,9 @@ use tidegate_cache::{
     Updates, WriteError,
 };
 use tidegate_model::{AsOf, Epoch, EventTime, Offset};
+use tidegate_services::redis::command;
 
-use crate::subject::Server;
+use crate::subject::{Server, next_update};
 
 fn as_of(epoch: u64) -> AsOf {
     AsOf { epoch: Epoch(epoch), frontier: EventTime::from_millis(0) }
@@ -38,7 +39,7 @@ fn next(cache: &mut impl CacheWriter) -> Option<Offset> {
 }
 
 async fn missed(updates: &mut impl Updates) {
-    assert_eq!(updates.next().await, Err(UpdateError::Missed));
+    assert_eq!(next_update(updates).await, Err(UpdateError::Missed));
 }
 
 #[tokio::test]
@@ -52,7 +53,7 @@ async fn an_emptied_server_says_so_and_is_filled_again() {
     let at = writer.positions().expect("it answers");
     writer.set_as_of(Some(as_of(1)), &at).expect("it stands there");
     for _ in 0..3 {
-        updates.next().await.expect("it is told");
+        next_update(&mut updates).await.expect("it is told");
     }
     let before = answer(&reader).await;
 
@@ -89,7 +90,7 @@ async fn a_killed_server_goes_on_where_it_was() {
     let first = batch(0, vec![row(5, 5, "a", 5), provisional(5, 6, "a", 6)]);
     writer.apply(&first, NOW).expect("it is applied");
     for _ in 0..2 {
-        updates.next().await.expect("it is told");
+        next_update(&mut updates).await.expect("it is told");
     }
     server.redis.kill();
     match writer.apply(&first, NOW) {
@@ -107,7 +108,7 @@ async fn a_killed_server_goes_on_where_it_was() {
     let applied = writer.apply(&older, NOW).expect("it is applied");
     assert_eq!(applied, Applied { stale: 2, put: 1, ..Applied::default() });
     assert_eq!(counts(&reader).await, [7, 5]);
-    let update = updates.next().await.expect("it is told");
+    let update = next_update(&mut updates).await.expect("it is told");
     assert!(matches!(update.kind, UpdateKind::Changed(change) if change.epoch == Epoch(6)));
 }
 
@@ -175,10 +176,31 @@ async fn lost_connections_and_functions_are_made_again() {
             _ => drop(server.ask("CLIENT KILL TYPE pubsub")),
         }
     }
-    while updates.next().await != Err(UpdateError::Missed) {}
+    while next_update(&mut updates).await != Err(UpdateError::Missed) {}
     // A reader that comes first brings the functions along.
     server.ask("FUNCTION FLUSH");
     assert_eq!(counts(&cache.reader()).await, [4]);
+}
+
+/// Functions are loaded when the server has others than those of this version, and only then.
+#[test]
+fn functions_are_replaced_when_they_differ() {
+    let Some(server) = Server::start(&[]) else { return };
+    let cache = server.cache(Config::default());
+    let loads = || {
+        let stats = server.told("INFO commandstats");
+        let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_function|load:calls="));
+        line.and_then(|line| line.split(',').next()).map_or(0, |calls| calls.parse().expect("a number"))
+    };
+    for (before, after) in [(0, 1), (1, 1)] {
+        assert_eq!(loads(), before);
+        cache.writer().positions().expect("it answers");
+        assert_eq!(loads(), after);
+    }
+    let other = "#!lua name=tidegate_cache_1\nredis.register_function('old', function() return 1 end)";
+    command(server.redis.address(), &["FUNCTION", "LOAD", "REPLACE", other]).expect("it is code");
+    let applied = cache.writer().apply(&batch(0, vec![row(1, 5, "a", 1)]), NOW).expect("it is applied");
+    assert_eq!((applied.put, loads()), (1, 3));
 }
 
 /// The server lets go of keys when their time is over, and when its memory is full.
@@ -196,7 +218,7 @@ async fn what_the_server_let_go_of_does_not_come_back_in_part() {
         let mut updates = reader.subscribe().await.expect("it answers");
         let applied = writer.apply(&batch(3, vec![row(2, 5, "a", 3)]), NOW).expect("it is applied");
         assert_eq!(applied, Applied { old: 1, ..Applied::default() }, "{lost}");
-        let update = updates.next().await.expect("it is told");
+        let update = next_update(&mut updates).await.expect("it is told");
         let UpdateKind::Changed(change) = update.kind else { panic!("{update:?}") };
         let removed: Vec<&str> = change.removed.iter().map(|name| &**name).collect();
         assert_eq!(removed, ["a.count", "a.users", "b.count", "b.users"], "{lost}");

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tidegate_cache::Config;
 use tidegate_cache::conformance::Subject;
 use tidegate_cache::redis::{RedisConfig, RedisReader, RedisWriter};
+use tidegate_cache::{Config, Update, UpdateError, Updates};
 use tidegate_services::redis::{Reply, command};
 use tidegate_services::{Redis, redis, tools};
 
@@ -82,11 +82,19 @@ impl Subject for RedisCache {
     }
 }
 
+/// How long something may take; far longer than it does.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits for the next update.
+pub(crate) async fn next_update(updates: &mut impl Updates) -> Result<Update, UpdateError> {
+    tokio::time::timeout(DEADLINE, updates.next()).await.expect("there is news")
+}
+
 /// Waits for something that comes by itself.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(30), "{what}: not yet");
+        assert!(began.elapsed() < DEADLINE, "{what}: not yet");
         std::thread::park_timeout(Duration::from_millis(10));
     }
 }
