@@ -3,17 +3,20 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
-use tidegate_cache::conformance::{NOW, Subject as _, batch, provisional, row};
+use tidegate_cache::conformance::{NOW, Subject as _, batch, provisional, retraction, row};
 use tidegate_cache::redis::RedisReader;
 use tidegate_cache::{
-    Answer, Applied, Ask, CacheReader as _, CacheWriter, Config, Number, Positions, UpdateError, UpdateKind,
-    Updates, WriteError,
+    Answer, Applied, Ask, CacheReader as _, CacheWriter, Config, MemoryCache, Number, Positions, Row,
+    UpdateError, UpdateKind, Updates, WriteError,
 };
 use tidegate_model::{AsOf, Epoch, EventTime, Offset};
 use tidegate_services::redis::command;
 
-use crate::subject::{Server, next_update};
+use crate::subject::{Server, next_update, wait_until};
 
 fn as_of(epoch: u64) -> AsOf {
     AsOf { epoch: Epoch(epoch), frontier: EventTime::from_millis(0) }
@@ -110,6 +113,55 @@ async fn a_killed_server_goes_on_where_it_was() {
     assert_eq!(counts(&reader).await, [7, 5]);
     let update = next_update(&mut updates).await.expect("it is told");
     assert!(matches!(update.kind, UpdateKind::Changed(change) if change.epoch == Epoch(6)));
+}
+
+/// Rows of a log that is read again from wherever the cache says that it stands.
+fn log_row(offset: u64) -> Row {
+    let minute = i64::try_from(offset / 40 + offset % 7).expect("a small number");
+    match offset % 5 {
+        0 => retraction(offset / 3, minute, "a"),
+        1 => provisional(offset / 3, minute, "b", offset),
+        _ => row(offset / 3, minute, "a", offset),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_while_it_is_written_to_has_the_same_in_the_end() {
+    const ROWS: u64 = 2_000;
+    let Some(mut server) = Server::start(&[]) else { return };
+    let cache = server.cache(Config::default());
+    let (mut writer, calls) = (cache.writer(), Arc::new(AtomicU64::new(0)));
+    let counted = Arc::clone(&calls);
+    let writing = thread::spawn(move || {
+        let mut at = 0;
+        while at < ROWS {
+            let rows = (at..ROWS.min(at + 4)).map(log_row).collect();
+            counted.fetch_add(1, Ordering::Relaxed);
+            at = match writer.apply(&batch(at, rows), NOW) {
+                Ok(_) => ROWS.min(at + 4),
+                Err(_) => {
+                    // As a sink does: what is there is asked, and not remembered.
+                    loop {
+                        if let Ok(positions) = writer.positions() {
+                            break positions.values().next().map_or(0, |position| position.next.0);
+                        }
+                    }
+                }
+            };
+        }
+    });
+    for reached in [100, 250, 400] {
+        wait_until("rows are written", || calls.load(Ordering::Relaxed) >= reached);
+        server.redis.kill();
+        server.redis.restart().expect("it starts again");
+    }
+    writing.join().expect("it comes to an end");
+    let mut memory = MemoryCache::new(Config::default());
+    memory.apply(&batch(0, (0..ROWS).map(log_row).collect()), NOW).expect("it is applied");
+    let asks = [Ask::Newest { kind: "event", limit: 200 }, Ask::Live { kind: "event" }];
+    let expected = memory.read(&asks).await.expect("it answers").windows;
+    assert_eq!(cache.reader().read(&asks).await.expect("it answers").windows, expected);
+    assert_eq!(cache.writer().positions(), memory.positions());
 }
 
 fn copy(from: &Path, to: &Path) {
