@@ -62,4 +62,4 @@ pub(super) const ALL: [Kind; 3] = [KAFKA, CLICKHOUSE, REDIS];
 
 /// The kinds that tests in the workspace talk to. Those that only the tests of `services` start are not among
 /// them.
-pub(super) const FOR_TESTS: &[Kind] = &[KAFKA, CLICKHOUSE];
+pub(super) const FOR_TESTS: &[Kind] = &[KAFKA, CLICKHOUSE, REDIS];
