@@ -6,8 +6,8 @@ use tidegate_model::{AsOf, EventTime, Offset, PartitionId};
 
 use crate::batch::{Applied, Batch, Gap, Positions, Seed};
 
-/// Why a cache did not, or may not have, changed. The same call may be made again after any of these:
-/// values are absolute, and a batch that was applied after all is recognised by its position.
+/// Why a cache did not, or may not have, changed. The same call may be made again after any of these, where that
+/// helps: values are absolute, and a batch that was applied after all is recognised by its position.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -27,10 +27,10 @@ pub enum WriteError {
         start: Offset,
     },
     /// Nothing was said: the cache is not where it was taken to be. It was restored from an old state, or
-    /// somebody else writes it.
+    /// emptied.
     #[error(
         "the cache stands at offset {actual} of partition {partition} of topic {topic}, and not at {expected} \
-         where it was left: it was restored from an old state, or something else writes it too"
+         where it was left: it was emptied, or restored from an old state"
     )]
     Moved {
         /// The topic.
@@ -50,6 +50,27 @@ pub enum WriteError {
         address: String,
         /// What it said, and what to do about it.
         reason: String,
+    },
+    /// Surely not applied, and never will be there: what answers can be no cache. To try again does not help.
+    #[error("the cache at {address} cannot be used: {reason}")]
+    Unfit {
+        /// Where it is.
+        address: String,
+        /// What it is, and what to use instead.
+        reason: String,
+    },
+    /// Surely not applied: another writer has taken over. To try again does not help.
+    #[error(
+        "the cache at {address} is written by another sink, which took over (generation {by}) from this one \
+         (generation {generation}): run one of them only; two deployments on one Redis need a redis.prefix each"
+    )]
+    Fenced {
+        /// Where it is.
+        address: String,
+        /// This writer's generation.
+        generation: u64,
+        /// The other one's.
+        by: u64,
     },
     /// May have been applied: the cache cannot be reached.
     #[error("the cache at {address} does not answer: {reason}")]
@@ -72,7 +93,8 @@ pub struct KindSize {
     pub live_windows: usize,
 }
 
-/// Writes a cache. One sink does, on a thread of its own.
+/// Writes a cache. One sink does, on a thread of its own; a cache that others can reach as well holds to it, and
+/// fences the one before when another one begins.
 ///
 /// - A row is applied only if its epoch is not older than the one stored beside its label in its window.
 /// - The newest [`Config::windows_kept`](crate::Config::windows_kept) windows of a kind are kept. What

@@ -5,12 +5,102 @@ use redis::{
     RedisConnectionInfo, Value,
 };
 
-use super::config::RedisConfig;
+use super::config::{HostPort, RedisAt, RedisConfig};
 use super::failure::Failure;
-use super::library;
+use super::server::{Wanted, info, judge};
+use super::{library, sentinel};
 
-/// The client of a configuration; connects nothing.
-pub(super) fn client(config: &RedisConfig) -> Result<Client, Failure> {
+/// A connection for a thread that waits, to a server that can be written, with the functions in it.
+pub(super) fn connect(config: &RedisConfig) -> Result<redis::Connection, Failure> {
+    let mut failure = None;
+    for server in candidates(config)? {
+        match connect_to(&server, config) {
+            Ok(connection) => return Ok(connection),
+            Err(found) => failure = failure.or(Some(found.met_at(&server, config))),
+        }
+    }
+    Err(failure.expect("there is a server"))
+}
+
+fn connect_to(server: &HostPort, config: &RedisConfig) -> Result<redis::Connection, Failure> {
+    let failure = |error| Failure::of(&error);
+    let connected = client(server, config)?.get_connection_with_timeout(config.connect_timeout);
+    let mut connection = connected.map_err(|error| Failure::of_connecting(&error))?;
+    connection.set_read_timeout(Some(config.answer_timeout)).map_err(failure)?;
+    connection.set_write_timeout(Some(config.answer_timeout)).map_err(failure)?;
+    let said: String = info().query(&mut connection).map_err(failure)?;
+    judge(&said, wanted(config, true))?;
+    let listed: Value = library::list().query(&mut connection).map_err(failure)?;
+    if !library::is_loaded(&listed) {
+        library::load().exec(&mut connection).map_err(failure)?;
+    }
+    Ok(connection)
+}
+
+/// A connection for many tasks, to a server that can be read. The functions may be missing there.
+pub(super) async fn connect_async(
+    config: &RedisConfig,
+) -> Result<redis::aio::MultiplexedConnection, Failure> {
+    let mut failure = None;
+    for server in candidates_async(config).await? {
+        match connect_async_to(&server, config).await {
+            Ok(connection) => return Ok(connection),
+            Err(found) => failure = failure.or(Some(found.met_at(&server, config))),
+        }
+    }
+    Err(failure.expect("there is a server"))
+}
+
+async fn connect_async_to(
+    server: &HostPort,
+    config: &RedisConfig,
+) -> Result<redis::aio::MultiplexedConnection, Failure> {
+    let limits = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(config.connect_timeout))
+        .set_response_timeout(Some(config.answer_timeout));
+    let connected = client(server, config)?.get_multiplexed_async_connection_with_config(&limits).await;
+    let mut connection = connected.map_err(|error| Failure::of_connecting(&error))?;
+    let said: String = info().query_async(&mut connection).await.map_err(|error| Failure::of(&error))?;
+    judge(&said, wanted(config, false))?;
+    Ok(connection)
+}
+
+/// A connection that is told what is published on `channels`.
+pub(super) async fn subscribe(
+    config: &RedisConfig,
+    channels: &[String],
+) -> Result<redis::aio::PubSub, Failure> {
+    let mut failure = None;
+    for server in candidates_async(config).await? {
+        match subscribe_at(&server, config, channels).await {
+            Ok(connection) => return Ok(connection),
+            Err(found) => failure = failure.or(Some(found.met_at(&server, config))),
+        }
+    }
+    Err(failure.expect("there is a server"))
+}
+
+async fn subscribe_at(
+    server: &HostPort,
+    config: &RedisConfig,
+    channels: &[String],
+) -> Result<redis::aio::PubSub, Failure> {
+    let client = client(server, config)?;
+    let subscribe = async {
+        let mut subscription = client.get_async_pubsub().await?;
+        for channel in channels {
+            subscription.subscribe(channel).await?;
+        }
+        Ok(subscription)
+    };
+    match tokio::time::timeout(config.connect_timeout, subscribe).await {
+        Ok(subscription) => subscription.map_err(|error| Failure::of_connecting(&error)),
+        Err(_) => Err(Failure::Unreachable("it took too long to subscribe".to_owned())),
+    }
+}
+
+/// The client of a server; connects nothing.
+fn client(server: &HostPort, config: &RedisConfig) -> Result<Client, Failure> {
     let mut settings = RedisConnectionInfo::default()
         .set_db(i64::from(config.db))
         .set_protocol(ProtocolVersion::RESP3)
@@ -21,56 +111,28 @@ pub(super) fn client(config: &RedisConfig) -> Result<Client, Failure> {
     if let Some(password) = &config.password {
         settings = settings.set_password(password.reveal());
     }
-    let address = ConnectionAddr::Tcp(config.host.clone(), config.port);
+    let address = ConnectionAddr::Tcp(server.host.clone(), server.port);
     let info = address.into_connection_info().map_err(|error| Failure::of(&error))?;
     Client::open(info.set_redis_settings(settings)).map_err(|error| Failure::of(&error))
 }
 
-/// A connection for a thread that waits, to a server that can be used.
-pub(super) fn connect(config: &RedisConfig) -> Result<redis::Connection, Failure> {
-    let connect = || {
-        let client = client(config).map_err(Err)?;
-        let mut connection = client.get_connection_with_timeout(config.connect_timeout).map_err(Ok)?;
-        connection.set_read_timeout(Some(config.answer_timeout)).map_err(Ok)?;
-        connection.set_write_timeout(Some(config.answer_timeout)).map_err(Ok)?;
-        let info: String = info().query(&mut connection).map_err(Ok)?;
-        refuse_cluster(&info).map_err(Err)?;
-        let listed: Value = library::list().query(&mut connection).map_err(Ok)?;
-        if !library::is_loaded(&listed) {
-            library::load().exec(&mut connection).map_err(Ok)?;
-        }
-        Ok(connection)
-    };
-    connect().map_err(|error: Result<redis::RedisError, Failure>| match error {
-        Ok(error) => Failure::of_connecting(&error),
-        Err(failure) => failure,
-    })
+fn wanted(config: &RedisConfig, writes: bool) -> Wanted {
+    Wanted { writes, by_sentinels: matches!(config.at, RedisAt::Sentinels(_)) }
 }
 
-/// A connection for many tasks, to a server that can be used. The library is loaded when it is missing.
-pub(super) async fn connect_async(
-    config: &RedisConfig,
-) -> Result<redis::aio::MultiplexedConnection, Failure> {
-    let limits = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(config.connect_timeout))
-        .set_response_timeout(Some(config.answer_timeout));
-    let client = client(config)?;
-    let connection = client.get_multiplexed_async_connection_with_config(&limits).await;
-    let mut connection = connection.map_err(|error| Failure::of_connecting(&error))?;
-    let info: String = info().query_async(&mut connection).await.map_err(|error| Failure::of(&error))?;
-    refuse_cluster(&info)?;
-    Ok(connection)
-}
-
-fn info() -> redis::Cmd {
-    let mut command = redis::cmd("INFO");
-    command.arg("cluster");
-    command
-}
-
-fn refuse_cluster(info: &str) -> Result<(), Failure> {
-    if info.lines().any(|line| line.trim_end() == "cluster_enabled:1") {
-        return Err(Failure::cluster());
+/// Where the server may be now.
+fn candidates(config: &RedisConfig) -> Result<Vec<HostPort>, Failure> {
+    match &config.at {
+        RedisAt::Server(server) => Ok(vec![server.clone()]),
+        RedisAt::Sentinels(sentinels) => sentinel::masters(sentinels, config),
     }
-    Ok(())
+}
+
+async fn candidates_async(config: &RedisConfig) -> Result<Vec<HostPort>, Failure> {
+    if let RedisAt::Server(server) = &config.at {
+        return Ok(vec![server.clone()]);
+    }
+    let config = config.clone();
+    let asked = tokio::task::spawn_blocking(move || candidates(&config)).await;
+    asked.unwrap_or_else(|error| Err(Failure::Unreachable(format!("the Sentinels were not asked: {error}"))))
 }

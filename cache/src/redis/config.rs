@@ -1,6 +1,7 @@
 //! Where a Redis is, and the named limits of talking to it.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config::Config;
@@ -8,10 +9,8 @@ use crate::config::Config;
 /// Where a Redis is, and the named limits of talking to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisConfig {
-    /// Its host (`REDIS_HOST`).
-    pub host: String,
-    /// Its port (`REDIS_PORT`).
-    pub port: u16,
+    /// The server, or who knows which one it is.
+    pub at: RedisAt,
     /// The number of the database (`REDIS_DB`). Channels are shared by all of a server's databases.
     pub db: u16,
     /// The user, where it is not the default one.
@@ -38,8 +37,7 @@ pub struct RedisConfig {
 impl Default for RedisConfig {
     fn default() -> Self {
         Self {
-            host: "127.0.0.1".to_owned(),
-            port: 6379,
+            at: RedisAt::Server(HostPort { host: "127.0.0.1".to_owned(), port: 6379 }),
             db: 0,
             username: None,
             password: None,
@@ -55,9 +53,15 @@ impl Default for RedisConfig {
 }
 
 impl RedisConfig {
-    /// The server as messages name it: `host:port/db`.
+    /// The server as messages name it: `host:port/db`, or `name/db of the Sentinels at host:port, …`.
     pub fn address(&self) -> String {
-        format!("{}:{}/{}", self.host, self.port, self.db)
+        match &self.at {
+            RedisAt::Server(server) => format!("{server}/{}", self.db),
+            RedisAt::Sentinels(Sentinels { master, addresses, .. }) => {
+                let addresses: Vec<_> = addresses.iter().map(HostPort::to_string).collect();
+                format!("{master}/{} of the Sentinels at {}", self.db, addresses.join(", "))
+            }
+        }
     }
 
     /// The pause before attempt `attempt`; there is none before the first one, which is 0, and before the
@@ -67,6 +71,65 @@ impl RedisConfig {
             None => Duration::ZERO,
             Some(doublings) => self.pause.saturating_mul(2_u32.saturating_pow(doublings)).min(self.pause_max),
         }
+    }
+}
+
+/// Which server it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisAt {
+    /// This one (`REDIS_HOST`, `REDIS_PORT`).
+    Server(HostPort),
+    /// The one that is the master now. They are asked before every connection.
+    Sentinels(Sentinels),
+}
+
+/// Those who know which server is the master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentinels {
+    /// Where they are; one that answers is enough.
+    pub addresses: Vec<HostPort>,
+    /// What they call the master.
+    pub master: String,
+    /// Their password, where they want one. It is not the server's.
+    pub password: Option<Password>,
+}
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// A name, or an address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// A text that is no host with a port.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no host:port, such as redis-1:26379")]
+pub struct NoHostPort(String);
+
+impl FromStr for HostPort {
+    type Err = NoHostPort;
+
+    fn from_str(text: &str) -> Result<Self, NoHostPort> {
+        let split = || {
+            let (host, port) = text.rsplit_once(':')?;
+            let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            let host = bracketed.or_else(|| (!host.contains(':')).then_some(host))?;
+            let port = port.parse().ok().filter(|port| *port > 0)?;
+            (!host.is_empty()).then(|| Self { host: host.to_owned(), port })
+        };
+        split().ok_or_else(|| NoHostPort(text.to_owned()))
     }
 }
 
@@ -101,6 +164,18 @@ mod tests {
         let pauses = (0..10).map(|attempt| config.pause_before(attempt).as_millis());
         assert_eq!(pauses.collect::<Vec<_>>(), [0, 0, 50, 100, 200, 400, 800, 1_000, 1_000, 1_000]);
         assert_eq!(config.pause_before(u32::MAX), config.pause_max);
+    }
+
+    #[test]
+    fn a_host_has_a_port() {
+        for text in ["redis-1:26379", "127.0.0.1:1", "[::1]:6379"] {
+            let parsed: HostPort = text.parse().expect("it is one");
+            assert_eq!(parsed.to_string(), text);
+        }
+        for text in ["", "redis-1", ":1", "redis-1:0", "redis-1:65536", "::1:6379", "[]:1", "a:b"] {
+            let error = text.parse::<HostPort>().expect_err("it is none").to_string();
+            assert!(error.starts_with(&format!("{text:?} is no host:port")), "{error}");
+        }
     }
 
     #[test]

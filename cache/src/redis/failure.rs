@@ -2,6 +2,7 @@
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
+use super::config::{HostPort, RedisAt, RedisConfig};
 use crate::read::ReadError;
 use crate::write::WriteError;
 
@@ -12,6 +13,10 @@ pub(super) enum Failure {
     Unreachable(String),
     /// The server answers that it will not.
     Refused(String),
+    /// The server can never be a cache, whatever is tried again.
+    Unfit(String),
+    /// The server is a replica now: nothing was done.
+    Demoted(String),
     /// The library is not in the server: nothing was done.
     NotLoaded,
 }
@@ -24,6 +29,7 @@ impl Failure {
             return Self::NotLoaded;
         }
         match error.kind() {
+            ErrorKind::Server(ServerErrorKind::ReadOnly) => Self::Demoted(text),
             ErrorKind::Server(
                 ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::TryAgain,
             )
@@ -47,13 +53,17 @@ impl Failure {
         }
     }
 
-    /// What a server is refused for that is one of a cluster.
-    pub(super) fn cluster() -> Self {
-        Self::Refused(
-            "it is a node of a Redis Cluster, where a change cannot be made whole or not at all; \
-             use a Redis with cluster-enabled no (a replica and a Sentinel are fine)"
-                .to_owned(),
-        )
+    /// The same, said of a server that is not the only one of the configuration.
+    pub(super) fn met_at(self, server: &HostPort, config: &RedisConfig) -> Self {
+        let told = |reason| format!("{server}: {reason}");
+        match self {
+            _ if matches!(config.at, RedisAt::Server(_)) => self,
+            Self::Unreachable(reason) => Self::Unreachable(told(reason)),
+            Self::Refused(reason) => Self::Refused(told(reason)),
+            Self::Unfit(reason) => Self::Unfit(told(reason)),
+            Self::Demoted(reason) => Self::Demoted(told(reason)),
+            Self::NotLoaded => Self::NotLoaded,
+        }
     }
 
     /// An answer that no version of ours gives.
@@ -67,7 +77,8 @@ impl Failure {
         let address = address.to_owned();
         match self {
             Self::Unreachable(reason) => WriteError::Unreachable { address, reason },
-            Self::Refused(reason) => WriteError::Refused { address, reason },
+            Self::Refused(reason) | Self::Demoted(reason) => WriteError::Refused { address, reason },
+            Self::Unfit(reason) => WriteError::Unfit { address, reason },
             Self::NotLoaded => WriteError::Refused { address, reason: NOT_LOADED.to_owned() },
         }
     }
@@ -77,7 +88,9 @@ impl Failure {
         let address = address.to_owned();
         match self {
             Self::Unreachable(reason) => ReadError::Unreachable { address, reason },
-            Self::Refused(reason) => ReadError::Refused { address, reason },
+            Self::Refused(reason) | Self::Demoted(reason) | Self::Unfit(reason) => {
+                ReadError::Refused { address, reason }
+            }
             Self::NotLoaded => ReadError::Refused { address, reason: NOT_LOADED.to_owned() },
         }
     }
@@ -94,10 +107,8 @@ fn remedy(error: &RedisError) -> Option<&'static str> {
     Some(match error.code() {
         Some("NOAUTH") => "it wants a password",
         Some("WRONGPASS") => "check the password (and the user)",
-        Some("NOPERM") => {
-            "the user needs FCALL, FCALL_RO, FUNCTION, INFO, SUBSCRIBE and all keys and channels of the cache"
-        }
-        Some("READONLY") => "it is a replica: name the master",
+        Some("NOPERM") => "give the user the rights that docs/cache-api.md lists",
+        Some("NOREPLICAS") => "it waits for its replicas (min-replicas-to-write)",
         Some("OOM") => "raise its maxmemory, or give the cache a Redis of its own",
         Some("MISCONF") => "it cannot write to its disk: see its log",
         Some("WRONGTYPE") => {

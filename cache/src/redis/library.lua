@@ -2,8 +2,8 @@
 --
 -- What writes and reads the cache, whole or not at all: nothing else runs on the server meanwhile.
 --
--- KEYS  1 state (seq, ready, as of, floors)   2 positions   3 when windows expire   4 kinds
--- ARGV  1 prefix of every key and channel     2 the request, in JSON
+-- KEYS  1 state (seq, ready, as of, floors, generation and writer)   2 positions   3 when windows expire   4 kinds
+-- ARGV  1 prefix of every key and channel   2 the request, in JSON   3 the writer's generation   4 the writer
 --
 -- Beside the hash of each window lies another one, `tidegate:<final|live>:<kind>:<start>`: the end of the
 -- window, and under `:<label>` the epoch that the label's values are of. A request works on tables of Lua;
@@ -341,6 +341,29 @@ local function move(cx, source, after, last)
   redis.call('HSET', cx.positions, source, after .. last)
 end
 
+-- Who writes ----------------------------------------------------------------------------------------------
+
+-- A generation later than every one before, and later than the clock, so that a cache that was lost or restored
+-- gives none twice. From now on it is this writer's.
+local function claim(keys, args)
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  local held = tonumber(redis.call('HGET', keys[1], 'generation') or '0')
+  local generation = whole(math.max(held + 1, now))
+  redis.call('HSET', keys[1], 'generation', generation, 'writer', args[2])
+  return generation
+end
+
+-- The generation of whoever took over from this writer; nothing where it may go on. A cache that was lost or
+-- restored may not know the latest one: who comes with a later one than it knows takes over again.
+local function fenced_by(cx, generation, writer)
+  local held = redis.call('HMGET', cx.state, 'generation', 'writer')
+  if held[1] == generation and held[2] == writer then return nil end
+  if held[1] and not is_greater(generation, held[1]) then return held[1] end
+  redis.call('HSET', cx.state, 'generation', generation, 'writer', writer)
+  return nil
+end
+
 -- Requests ------------------------------------------------------------------------------------------------
 
 local function apply(cx)
@@ -492,6 +515,8 @@ end
 local function whole_or_told(request)
   return function(keys, args)
     local cx = open(keys, args)
+    local by = fenced_by(cx, args[3], args[4])
+    if by then return { 'fenced', by } end
     local done, result = pcall(request, cx)
     if done then return result end
     pcall(next_seq, cx)
@@ -500,6 +525,7 @@ local function whole_or_told(request)
   end
 end
 
+redis.register_function('tidegate_cache_1_claim', claim)
 redis.register_function('tidegate_cache_1_apply', whole_or_told(apply))
 redis.register_function('tidegate_cache_1_skip', whole_or_told(skip))
 redis.register_function('tidegate_cache_1_seed', whole_or_told(seed))

@@ -12,6 +12,7 @@ pub(super) const NAME: &str = "tidegate_cache_1";
 /// A function of the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Function {
+    Claim,
     Apply,
     Skip,
     Seed,
@@ -24,6 +25,7 @@ pub(super) enum Function {
 impl Function {
     fn name(self) -> &'static str {
         match self {
+            Self::Claim => "tidegate_cache_1_claim",
             Self::Apply => "tidegate_cache_1_apply",
             Self::Skip => "tidegate_cache_1_skip",
             Self::Seed => "tidegate_cache_1_seed",
@@ -39,15 +41,15 @@ impl Function {
         matches!(self, Self::Sizes | Self::Read)
     }
 
-    /// The command that calls it.
-    pub(super) fn call(self, prefix: &str, request: &str) -> redis::Cmd {
+    /// The command that calls it, with what it takes after the prefix.
+    pub(super) fn call(self, prefix: &str, arguments: &[&str]) -> redis::Cmd {
         let mut command = redis::cmd(if self.only_reads() { "FCALL_RO" } else { "FCALL" });
         let keys = ["state", "positions", "expiry", "kinds"];
         command.arg(self.name()).arg(keys.len());
         for key in keys {
             command.arg(format!("{prefix}tidegate:{key}"));
         }
-        command.arg(prefix).arg(request);
+        command.arg(prefix).arg(arguments);
         command
     }
 }
@@ -85,6 +87,7 @@ mod tests {
     fn the_code_has_the_names_that_are_called() {
         assert!(CODE.starts_with(&format!("#!lua name={NAME}\n")));
         for function in [
+            Function::Claim,
             Function::Apply,
             Function::Skip,
             Function::Seed,

@@ -1,6 +1,7 @@
 //! The reading side: one connection for all tasks, one function call for an answer.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use redis::Value;
 use redis::aio::MultiplexedConnection;
@@ -26,7 +27,14 @@ pub struct RedisReader {
 struct Shared {
     config: RedisConfig,
     /// Held for as long as it takes to connect, so that one task does it for all.
-    connection: Mutex<Option<MultiplexedConnection>>,
+    connection: Mutex<Shareable>,
+}
+
+#[derive(Default)]
+struct Shareable {
+    connection: Option<MultiplexedConnection>,
+    /// Why the last attempt to connect failed, and when.
+    failed: Option<(Instant, Failure)>,
 }
 
 impl std::fmt::Debug for RedisReader {
@@ -45,7 +53,7 @@ struct Found {
 impl RedisReader {
     /// A reader; nothing is connected before the first request.
     pub fn new(config: RedisConfig) -> Self {
-        Self { shared: Arc::new(Shared { config, connection: Mutex::new(None) }) }
+        Self { shared: Arc::new(Shared { config, connection: Mutex::default() }) }
     }
 
     /// Sends a command; once more over a new connection when the one there was is broken.
@@ -62,15 +70,15 @@ impl RedisReader {
                         loaded.map_err(|error| Failure::of(&error))?;
                         failure = Some(Failure::NotLoaded);
                     }
-                    Failure::Unreachable(reason) => {
-                        self.shared.connection.lock().await.take();
-                        failure = Some(Failure::Unreachable(reason));
+                    broken @ (Failure::Unreachable(_) | Failure::Demoted(_)) => {
+                        self.shared.connection.lock().await.connection = None;
+                        failure = Some(broken);
                         if error.is_timeout() {
                             // It had its time.
                             break;
                         }
                     }
-                    refused @ Failure::Refused(_) => return Err(refused),
+                    refused @ (Failure::Refused(_) | Failure::Unfit(_)) => return Err(refused),
                 },
             }
         }
@@ -78,16 +86,23 @@ impl RedisReader {
     }
 
     async fn connection(&self) -> Result<MultiplexedConnection, Failure> {
-        let mut connection = self.shared.connection.lock().await;
-        if let Some(connection) = &*connection {
+        let came = Instant::now();
+        let mut shareable = self.shared.connection.lock().await;
+        if let Some(connection) = &shareable.connection {
             return Ok(connection.clone());
         }
-        let made = client::connect_async(&self.shared.config).await?;
-        Ok(connection.insert(made).clone())
+        // Those who waited for an attempt share its end: where nobody answers, one after the other would wait for
+        // as long.
+        if let Some((_, failure)) = shareable.failed.as_ref().filter(|(at, _)| *at > came) {
+            return Err(failure.clone());
+        }
+        let connected = client::connect_async(&self.shared.config).await;
+        shareable.failed = connected.as_ref().err().map(|failure| (Instant::now(), failure.clone()));
+        Ok(shareable.connection.insert(connected?).clone())
     }
 
     async fn look(&self, asks: &[Ask]) -> Result<Found, ReadError> {
-        let command = Function::Read.call(&self.shared.config.prefix, &request::read(asks));
+        let command = Function::Read.call(&self.shared.config.prefix, &[&request::read(asks)]);
         let answer = self.ask(&command).await;
         let found = answer.and_then(|answer| found(&answer).ok_or_else(|| Failure::odd(&answer)));
         found.map_err(|failure| failure.read(&self.shared.config.address()))

@@ -33,7 +33,7 @@ enum Received {
 
 impl RedisUpdates {
     pub(super) async fn subscribe(config: RedisConfig) -> Result<Self, Failure> {
-        let subscription = connect(&config).await?;
+        let subscription = client::subscribe(&config, &channels(&config)).await?;
         let (sender, received) = broadcast::channel(config.limits.updates_max.max(1));
         let task = tokio::spawn(follow(config, subscription, sender));
         Ok(Self { received, task, last: None })
@@ -89,26 +89,11 @@ async fn follow(
         subscription = loop {
             tokio::time::sleep(config.pause_before(attempt)).await;
             attempt = attempt.saturating_add(1);
-            if let Ok(subscription) = connect(&config).await {
+            if let Ok(subscription) = client::subscribe(&config, &channels(&config)).await {
                 break subscription;
             }
         };
         let _ = sender.send(Received::Broken);
-    }
-}
-
-async fn connect(config: &RedisConfig) -> Result<redis::aio::PubSub, Failure> {
-    let client = client::client(config)?;
-    let subscribe = async {
-        let mut subscription = client.get_async_pubsub().await?;
-        for channel in channels(config) {
-            subscription.subscribe(channel).await?;
-        }
-        Ok(subscription)
-    };
-    match tokio::time::timeout(config.connect_timeout, subscribe).await {
-        Ok(subscription) => subscription.map_err(|error| Failure::of_connecting(&error)),
-        Err(_) => Err(Failure::Unreachable("it took too long to subscribe".to_owned())),
     }
 }
 

@@ -16,8 +16,15 @@ use crate::batch::{Applied, Batch, Gap, LastRow, Position, Positions, Seed};
 use crate::write::{CacheWriter, KindSize, WriteError};
 
 /// Writes a cache in a Redis. Connects with the first request, and again when the connection is lost.
+///
+/// It takes over with its first request, from whoever wrote before, and never again: one that was taken over
+/// from, and comes back after a pause, is told that it is fenced.
 pub struct RedisWriter {
     config: RedisConfig,
+    /// What tells this writer from all others.
+    writer: String,
+    /// Known once it has taken over.
+    generation: Option<u64>,
     connection: Option<redis::Connection>,
 }
 
@@ -28,14 +35,33 @@ impl std::fmt::Debug for RedisWriter {
 }
 
 impl RedisWriter {
-    /// A writer; nothing is connected before the first request.
-    pub fn new(config: RedisConfig) -> Self {
-        Self { config, connection: None }
+    /// A writer; nothing is connected before the first request. `writer` is a number that no other one has.
+    pub fn new(config: RedisConfig, writer: u64) -> Self {
+        Self { config, writer: format!("{writer:016x}"), generation: None, connection: None }
     }
 
+    /// Has a request carried out, unless another writer has taken over.
     fn call(&mut self, function: Function, request: &str) -> Result<Value, WriteError> {
-        let command = function.call(&self.config.prefix, request);
-        self.ask(&command)
+        let generation = self.generation()?;
+        let arguments = [request, &generation.to_string(), &self.writer];
+        let command = function.call(&self.config.prefix, &arguments);
+        let answer = self.ask(&command)?;
+        match Self::fenced_by(&answer) {
+            Some(by) => Err(WriteError::Fenced { address: self.config.address(), generation, by }),
+            None => Ok(answer),
+        }
+    }
+
+    /// The generation of this writer, which takes over if it has none yet. To ask twice, when the first answer was
+    /// lost, gives a later one, and that counts.
+    fn generation(&mut self) -> Result<u64, WriteError> {
+        if let Some(generation) = self.generation {
+            return Ok(generation);
+        }
+        let answer = self.ask(&Function::Claim.call(&self.config.prefix, &[&self.writer]))?;
+        let generation = text(&answer).and_then(|text| text.parse().ok());
+        self.generation = Some(generation.ok_or_else(|| self.odd(&answer))?);
+        Ok(self.generation.expect("it was just found"))
     }
 
     /// Sends a command, and sends it again when nobody answers.
@@ -45,8 +71,10 @@ impl RedisWriter {
     /// - `apply` and `skip` name the offset that they begin at. If the first attempt counted, the position is
     ///   at their end, and the rows below it are left out. If the server was restored meanwhile, the position
     ///   is where its values are, and the request is refused as a gap or applied from there. The epochs beside
-    ///   the values are those of what is there in either case.
-    /// - `seed` puts the same values and positions in the place of what there is. One writer writes.
+    ///   the values are those of what is there in either case. The same holds for a replica that became the
+    ///   master and lacks the last writes.
+    /// - `seed` puts the same values and positions in the place of what there is. One writer writes: the others
+    ///   are fenced.
     /// - `set_as_of` and `expire` lead to the same state from the one that they led to.
     ///
     /// Only the counts of rows may come out as `repeated`.
@@ -59,7 +87,7 @@ impl RedisWriter {
                 Err(found) => {
                     // Whatever it is, the next attempt begins by looking at the server anew.
                     self.connection = None;
-                    let is_final = matches!(found, Failure::Refused(_));
+                    let is_final = matches!(found, Failure::Refused(_) | Failure::Unfit(_));
                     failure = Some(found);
                     if is_final {
                         break;
@@ -96,6 +124,15 @@ impl RedisWriter {
         numbers.iter().map(number).collect()
     }
 
+    /// Who took over, where somebody did.
+    fn fenced_by(answer: &Value) -> Option<u64> {
+        let Value::Array(items) = answer else { return None };
+        match &items[..] {
+            [word, by] if text(word)? == "fenced" => text(by)?.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// The position that stands in the way, where one does.
     fn gap(answer: &Value) -> Option<Offset> {
         let Value::Array(items) = answer else { return None };
@@ -108,6 +145,8 @@ impl RedisWriter {
 
 impl CacheWriter for RedisWriter {
     fn positions(&mut self) -> Result<Positions, WriteError> {
+        // Taken over first: what another writer still had under way cannot come after they were read.
+        self.generation()?;
         let mut command = redis::cmd("HGETALL");
         command.arg(format!("{}tidegate:positions", self.config.prefix));
         let answer = self.ask(&command)?;
@@ -161,7 +200,7 @@ impl CacheWriter for RedisWriter {
     }
 
     fn sizes(&mut self) -> Result<Vec<KindSize>, WriteError> {
-        let answer = self.call(Function::Sizes, "{}")?;
+        let answer = self.ask(&Function::Sizes.call(&self.config.prefix, &[]))?;
         let Value::Array(items) = &answer else { return Err(self.odd(&answer)) };
         let size = |item: &[Value]| {
             let [kind, Value::Int(windows), Value::Int(live_windows)] = item else { return None };

@@ -116,7 +116,7 @@ async fn a_killed_server_goes_on_where_it_was() {
 }
 
 /// Rows of a log that is read again from wherever the cache says that it stands.
-fn log_row(offset: u64) -> Row {
+pub(crate) fn log_row(offset: u64) -> Row {
     let minute = i64::try_from(offset / 40 + offset % 7).expect("a small number");
     match offset % 5 {
         0 => retraction(offset / 3, minute, "a"),

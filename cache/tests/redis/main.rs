@@ -3,9 +3,11 @@
 
 mod against_memory;
 mod contract;
+mod failover;
 mod loss;
 mod refusals;
 mod subject;
+mod writers;
 
 use tidegate_cache::conformance::run_all;
 

@@ -2,7 +2,7 @@
 
 use tidegate_cache::conformance::{NOW, Subject as _, batch, row, window};
 use tidegate_cache::redis::{Password, RedisConfig};
-use tidegate_cache::{CacheReader as _, CacheWriter as _, Config, UpdateKind};
+use tidegate_cache::{CacheReader as _, CacheWriter as _, Config, Seed, UpdateKind};
 use tidegate_cache::{ReadError, UpdateError, WriteError};
 
 use crate::subject::{RedisCache, Server, next_update, wait_until};
@@ -22,7 +22,13 @@ async fn refused(cache: &RedisCache) -> String {
 #[tokio::test]
 async fn a_cluster_is_refused() {
     let Some(server) = Server::start(&[("cluster-enabled", "yes")]) else { return };
-    let said = refused(&server.cache(Config::default())).await;
+    let cache = server.cache(Config::default());
+    let written = cache.writer().positions().expect_err("it is refused");
+    assert!(matches!(written, WriteError::Unfit { .. }), "to try again does not help: {written}");
+    let read = cache.reader().read(&[]).await.expect_err("it is refused");
+    assert!(matches!(read, ReadError::Refused { .. }), "{read}");
+    let said = written.to_string();
+    assert_eq!(read.to_string(), said);
     assert!(said.contains("Redis Cluster") && said.contains("cluster-enabled no"), "{said}");
 }
 
@@ -56,6 +62,41 @@ async fn a_replica_is_read_and_not_written() {
     assert!(said.to_string().contains("name the master"), "{said}");
     let seq = cache.reader().read(&[]).await.expect("it answers").seq;
     assert_eq!(copy.reader().read(&[]).await.expect("it answers").seq, seq);
+}
+
+/// The rights that docs/cache-api.md lists are enough, for who writes and for who reads.
+#[tokio::test]
+async fn users_need_no_more_rights_than_the_documentation_says() {
+    let Some(server) = Server::start(&[]) else { return };
+    let page = include_str!("../../../docs/cache-api.md");
+    let rules: Vec<&str> = page.lines().filter_map(|line| line.trim().strip_prefix("ACL SETUSER ")).collect();
+    assert_eq!(rules.len(), 2, "one for the sink and one for the cache API: {rules:?}");
+    for rule in &rules {
+        server.ask(&format!("ACL SETUSER {rule}"));
+    }
+    let as_user = |rule: &str| {
+        let (name, rights) = rule.split_once(' ').expect("a name comes first");
+        let password = rights.split(' ').find_map(|word| word.strip_prefix('>')).expect("it has a password");
+        let (username, password) = (Some(name.to_owned()), Some(Password::new(password.to_owned())));
+        RedisCache(RedisConfig { username, password, ..server.cache(Config::default()).0 })
+    };
+    let (sink, api) = (as_user(rules[0]), as_user(rules[1]));
+    // Whoever comes first loads the functions.
+    assert_eq!(api.reader().ready().await, Ok(false));
+    server.ask("FUNCTION FLUSH");
+    let (mut writer, reader) = (sink.writer(), api.reader());
+    let mut updates = reader.subscribe().await.expect("it may");
+    writer.apply(&batch(0, vec![row(1, 5, "a", 1)]), NOW).expect("it may");
+    writer.seed(&Seed::default(), NOW).expect("it may");
+    writer.expire(NOW).expect("it may");
+    assert_eq!(writer.sizes().expect("it may").len(), 1);
+    let at = writer.positions().expect("it may");
+    writer.set_as_of(None, &at).expect("it may");
+    next_update(&mut updates).await.expect("it is told");
+    assert_eq!(reader.ready().await, Ok(true));
+    reader.ping().await.expect("it may");
+    let said = api.writer().positions().expect_err("it may only read").to_string();
+    assert!(said.contains("docs/cache-api.md"), "{said}");
 }
 
 #[tokio::test]

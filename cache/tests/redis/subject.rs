@@ -1,12 +1,12 @@
 //! A cache in a real Redis, for tests.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tidegate_cache::conformance::Subject;
-use tidegate_cache::redis::{RedisConfig, RedisReader, RedisWriter};
+use tidegate_cache::redis::{RedisAt, RedisConfig, RedisReader, RedisWriter};
 use tidegate_cache::{Config, Update, UpdateError, Updates};
 use tidegate_services::redis::{Reply, command};
 use tidegate_services::{Redis, redis, tools};
@@ -34,9 +34,8 @@ impl Server {
 
     /// The cache of the contract's names.
     pub(crate) fn cache(&self, limits: Config) -> RedisCache {
-        let (host, port) = self.redis.address().rsplit_once(':').expect("it has a port");
-        let port = port.parse().expect("it is a number");
-        RedisCache(RedisConfig { host: host.to_owned(), port, limits, ..RedisConfig::default() })
+        let at = RedisAt::Server(self.redis.address().parse().expect("it has a port"));
+        RedisCache(RedisConfig { at, limits, ..RedisConfig::default() })
     }
 
     /// An empty cache beside the others.
@@ -74,7 +73,8 @@ impl Subject for RedisCache {
     type Reader = RedisReader;
 
     fn writer(&self) -> RedisWriter {
-        RedisWriter::new(self.0.clone())
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        RedisWriter::new(self.0.clone(), COUNT.fetch_add(1, Ordering::Relaxed))
     }
 
     fn reader(&self) -> RedisReader {
