@@ -44,6 +44,8 @@ pub struct CacheSink<R, C, S> {
     read_from: BTreeMap<TopicPartition, Offset>,
     /// Partitions whose position was compared with what the log holds there.
     compared: BTreeSet<TopicPartition>,
+    /// How far event time had come when the step began: provisional rows of windows before it are over.
+    frontier: EventTime,
     /// What the log was told, and when it was last told something.
     acknowledged: BTreeMap<TopicPartition, Offset>,
     acknowledged_at: Option<EventTime>,
@@ -91,6 +93,7 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
             positions: None,
             read_from: BTreeMap::new(),
             compared: BTreeSet::new(),
+            frontier: EventTime::MIN,
             acknowledged: BTreeMap::new(),
             acknowledged_at: None,
             totals: CacheTotals::default(),
@@ -121,6 +124,7 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
     fn step_once(&mut self, now: EventTime) -> Result<CacheProgress, CacheSinkError> {
         // Asked before anything is read: every row up to there is seen by what follows.
         let as_of = self.reader.as_of().map_err(CacheSinkError::AsOf)?;
+        self.frontier = as_of.map_or(EventTime::MIN, |as_of| as_of.frontier);
         let mut progress = CacheProgress { caught_up: true, complete: true, ..CacheProgress::default() };
         let mut failed = None;
         self.begin(now, &mut progress)?;

@@ -126,6 +126,31 @@ fn provisional_rows_are_told_from_final_ones_by_their_job() {
     assert_eq!(live(&cache), Shown::new(), "the window is closed");
 }
 
+/// A cache that is filled anew reads provisional values of long ago, with the final ones still to come.
+#[test]
+fn provisional_rows_of_closed_windows_are_never_shown() {
+    let log = MemoryLog::default();
+    for minute in 1..=3 {
+        log.push_with_headers(LIVE, 0, 5, Op::Final, event_json(minute, "click", 1), &[JOB]);
+    }
+    for (minute, kind) in [(1, "click"), (1, "page_view"), (2, "click")] {
+        log.push(EVENTS, 0, 6, Op::Final, event_json(minute, kind, 2));
+    }
+    log.set_as_of(6, EventTime::from_millis(3 * 60_000));
+    let cache = MemoryCache::new(CacheLimits::default());
+    let config = CacheConfig { rows_per_topic_max: 1, ..CacheConfig::default() };
+    let mut sink = CacheSink::new(log.clone(), cache.clone(), NoSeed, config);
+    while !sink.step(NOW).expect("a step").caught_up {
+        for minute in 1..=2 {
+            assert_eq!(count(&live(&cache), minute, "click"), None, "window {minute} has closed");
+        }
+    }
+    assert_eq!(count(&live(&cache), 3, "click").as_deref(), Some("1"));
+    assert_eq!(count(&settled(&cache), 2, "click").as_deref(), Some("2"));
+    let applied = sink.totals().applied;
+    assert_eq!((applied.put, applied.old, applied.rows()), (4, 2, 6));
+}
+
 #[test]
 fn the_cache_is_as_of_a_binding_only_when_everything_up_to_it_is_in() {
     let log = MemoryLog::default();

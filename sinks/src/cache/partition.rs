@@ -17,6 +17,8 @@ use crate::decode::decode;
 struct Read {
     rows: Vec<Row>,
     count: u64,
+    /// Provisional rows of windows that have closed: they are not handed on.
+    over: u64,
     last: Option<LastRow>,
     end: Offset,
     /// Whether there may have been more.
@@ -58,7 +60,8 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
         if read.count > 0 {
             let (topic, range) = (Arc::clone(&place.0), position.next..read.end);
             let batch = Batch { topic, partition, range, last: read.last, rows: read.rows };
-            let applied = self.cache.apply(&batch, now)?;
+            let mut applied = self.cache.apply(&batch, now)?;
+            applied.old += read.over;
             self.set_position(&place, Position { next: read.end, last: read.last });
             progress.applied.add(&applied);
             progress.rows += read.count;
@@ -84,7 +87,7 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
     ) -> Result<Read, ReadError> {
         let bytes_max = self.config.batch_bytes_max;
         let (mut read, mut bytes, mut left_out) = (Read::default(), 0, false);
-        let totals = &mut self.totals;
+        let (totals, frontier) = (&mut self.totals, self.frontier);
         let end = self.reader.read(source.name(), partition, from, rows_max, &mut |row| {
             left_out |= bytes >= bytes_max;
             if left_out {
@@ -94,6 +97,8 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
             read.count += 1;
             read.last = Some(LastRow { offset: row.offset, epoch: as_stored(row.epoch) });
             match project(source, &row) {
+                // A cache that is filled anew would show it until the frontier is told, and has nothing of it then.
+                Ok(row) if row.provisional && row.window.end <= frontier => read.over += 1,
                 Ok(row) => read.rows.push(row),
                 Err(reason) => {
                     let (topic, offset) = (Arc::clone(source.name()), row.offset);
