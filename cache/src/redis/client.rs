@@ -85,6 +85,8 @@ async fn subscribe_at(
     config: &RedisConfig,
     channels: &[String],
 ) -> Result<redis::aio::PubSub, Failure> {
+    // A connection that is told things cannot ask.
+    drop(connect_async_to(server, config).await?);
     let client = client(server, config)?;
     let subscribe = async {
         let mut subscription = client.get_async_pubsub().await?;
