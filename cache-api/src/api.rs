@@ -16,11 +16,12 @@ use tower_http::compression::CompressionLayer;
 use crate::config::Config;
 use crate::live::{self, Live};
 use crate::routes::{self, EPOCH, FRONTIER};
+use crate::told::Told;
 
 /// What every route and reader shares.
 #[derive(Debug)]
 pub(crate) struct Shared<R> {
-    pub(crate) cache: R,
+    pub(crate) cache: Told<R>,
     pub(crate) views: Vec<&'static CacheView>,
     pub(crate) config: Config,
     pub(crate) live: Live,
@@ -56,6 +57,7 @@ impl<R: CacheReader> CacheApi<R> {
         let live = Live::new(boot, &config, registry);
         let views = Schema::ALL.into_iter().filter_map(|schema| schema.cache.as_ref()).collect();
         let http = HttpMetrics::register(registry);
+        let cache = Told::new(cache);
         Self { shared: Arc::new(Shared { cache, views, config, live, shutdown }), http }
     }
 

@@ -11,6 +11,7 @@ pub mod config;
 mod live;
 mod metrics;
 mod routes;
+mod told;
 
 pub use api::CacheApi;
 pub use config::Config;

@@ -96,9 +96,9 @@ fn last_seen(headers: &HeaderMap) -> Option<&str> {
 pub(crate) async fn follow_cache<R: CacheReader>(shared: &Shared<R>) {
     let follow = async {
         loop {
-            match shared.cache.subscribe().await {
-                Ok(updates) => Follower::new(shared).follow(updates).await,
-                Err(error) => tracing::warn!(%error, "the readers of /live have to wait"),
+            // Why there is none is told by the cache.
+            if let Ok(updates) = shared.cache.subscribe().await {
+                Follower::new(shared).follow(updates).await;
             }
             tokio::time::sleep(SUBSCRIBE_PAUSE).await;
         }
