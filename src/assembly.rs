@@ -1,6 +1,7 @@
 //! The whole pipeline on one machine: the embedded log, the runner, and the sink of the metric store.
 
 mod any_log;
+mod cache;
 mod clickhouse;
 mod dataflow;
 #[cfg(feature = "kafka")]
@@ -24,9 +25,7 @@ use tidegate_runner::{
     Clock, Entropy, OtherParts, Parts, Remedy, RunError, RunnerConfig, Running, Script, SnapshotLimits,
     Topics, start, start_first, start_other,
 };
-use tidegate_sinks::{
-    CacheConfig, CacheSink, METRICS_FILE, NoSeed, OpenError, SeedSource, Sink, SqliteSeed, SqliteStore, Table,
-};
+use tidegate_sinks::{METRICS_FILE, NoSeed, OpenError, SeedSource, Sink, SqliteSeed, SqliteStore, Table};
 
 use crate::config::{Config, size};
 use crate::exit::{CommandError, Exit};
@@ -34,6 +33,7 @@ use crate::service::SinkMetrics;
 #[cfg(not(feature = "kafka"))]
 pub(crate) use any_log::without_kafka;
 pub(crate) use any_log::{Appender, Log, is_on_kafka, open_kafka};
+pub(crate) use cache::Cache;
 #[cfg(feature = "clickhouse")]
 pub(crate) use clickhouse::clickhouse_config;
 #[cfg(not(feature = "clickhouse"))]
@@ -43,7 +43,7 @@ pub(crate) use dataflow::{Dataflow, Recovered, recover_from};
 #[cfg(feature = "kafka")]
 pub(crate) use kafka::{kafka_error, kafka_options};
 use sink_thread::SinkThread;
-use watched::{CacheSteps, StoreSteps};
+use watched::StoreSteps;
 pub(crate) use watched::{WatchedCache, Watchers};
 
 /// Opens the data directory for writing; it is to have so many partitions.
@@ -113,6 +113,11 @@ impl Pipeline {
             }
         };
         Ok(Self { running: Some(running.map_err(run_error)?), sinks })
+    }
+
+    /// Nothing: the process only answers.
+    pub(crate) fn none() -> Self {
+        Self { running: None, sinks: Vec::new() }
     }
 
     /// The run of the dataflow, where this process has it.
@@ -209,8 +214,7 @@ fn start_sinks(
     if let Some(watched) = cache {
         let seed: Box<dyn SeedSource> =
             if is_stored && !is_on_clickhouse { Box::new(SqliteSeed::new(&path)) } else { Box::new(NoSeed) };
-        let sink = CacheSink::new(log.row_reader()?, watched.cache.clone(), seed, cache_sink_config(config));
-        threads.push(SinkThread::start(CacheSteps { sink, watched }, Arc::new(SystemClock))?);
+        threads.push(cache::start(log, config, watched, seed)?);
     }
     Ok(threads)
 }
@@ -250,7 +254,7 @@ pub(crate) fn tidy(
 
 /// Who needs the rows of each topic.
 fn needed_rows(config: &Config, has_cache: bool) -> BTreeMap<String, embedded::NeededRows> {
-    let (store, cache) = (sink_config(config), cache_sink_config(config));
+    let (store, cache) = (sink_config(config), cache::sink_config(config));
     let mut rows: BTreeMap<String, embedded::NeededRows> = BTreeMap::new();
     // Where no store takes them, age alone decides.
     rows.entry(config.topic_dropped_events.clone()).or_default();
@@ -324,20 +328,13 @@ fn sink_config(config: &Config) -> tidegate_sinks::Config {
     sink
 }
 
-/// The cache of this process.
-pub(crate) fn cache_config(config: &Config) -> tidegate_cache::Config {
+/// The limits of the cache.
+fn cache_config(config: &Config) -> tidegate_cache::Config {
     tidegate_cache::Config {
         windows_kept: size(config.cache_windows_kept),
         hash_ttl_ms: config.cache_hash_ttl_ms,
         ..tidegate_cache::Config::default()
     }
-}
-
-fn cache_sink_config(config: &Config) -> CacheConfig {
-    let mut sink = CacheConfig { windows_kept: size(config.cache_windows_kept), ..CacheConfig::default() };
-    sink.live.name = config.topic_live_metrics.as_str().into();
-    let tables = Schema::ALL.into_iter().map(|schema| schema.table);
-    tables.fold(sink, |sink, table| sink.with_topic(table, topic_of(config, table)))
 }
 
 /// The exit code of an error of the runner's.

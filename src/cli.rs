@@ -72,7 +72,9 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<
                 Accept { changed_jobs: args.accept_changed_jobs, gap: args.accept_gap, ..Accept::default() };
             role(&loaded.config, Roles::DATAFLOW, accept, out)
         }
-        Command::Sink(_) => role(&loaded.config, Roles::SINK, Accept::default(), out),
+        Command::Sink(args) => {
+            role(&args.with_host(loaded.config.clone()), args.roles(), Accept::default(), out)
+        }
         Command::CacheApi(_) => role(&loaded.config, Roles::CACHE_API, Accept::default(), out),
         Command::Topics(command) => commands::topics::run(command, &loaded.config, out),
         Command::Migrate(command) => commands::migrate::run(command, &loaded.config, out),

@@ -34,7 +34,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::assembly::{
-    self, Appender, Dataflow, Log, Pipeline, WatchedCache, Watchers, is_on_kafka, open_kafka, open_log, tidy,
+    Appender, Cache, Dataflow, Log, Pipeline, WatchedCache, Watchers, is_on_kafka, open_kafka, open_log, tidy,
 };
 use crate::audience::Audience;
 use crate::config::{Config, duration};
@@ -60,12 +60,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(crate) struct Service {
     runtime: Runtime,
     stop: CancellationToken,
-    log: Log,
+    /// None where the process only answers from a cache that another one fills.
+    log: Option<Log>,
     pipeline: Pipeline,
     servers: Servers<Appender>,
     addresses: Addresses,
     freshness: Arc<Freshness>,
-    cache: MemoryCache,
+    cache: Cache,
     rows: Arc<AtomicU64>,
     config: Config,
     ending: Ending,
@@ -96,20 +97,23 @@ impl Service {
         let deadline = duration(config.shutdown_deadline_ms);
         let ending = Ending::watched(deadline, stop.clone(), runtime.handle().clone())?;
 
-        let log = open(config)?;
+        let cache = Cache::of(config)?;
+        let fills_cache = roles.has(if cache.is_shared() { Role::Cache } else { Role::Api });
+        let needs_log = fills_cache || roles.has_any(&[Role::Ingest, Role::Dataflow, Role::Store]);
+        let log = needs_log.then(|| open(config)).transpose()?;
         let told = stop.clone();
         let told_to_end = Arc::new(move || told.is_cancelled());
-        let dataflow = if roles.has(Role::Dataflow) {
-            Dataflow::begin(&log, config, accept, !roles.has(Role::Ingest), told_to_end)?
-        } else {
-            Dataflow::None
+        let dataflow = match &log {
+            Some(log) if roles.has(Role::Dataflow) => {
+                Dataflow::begin(log, config, accept, !roles.has(Role::Ingest), told_to_end)?
+            }
+            _ => Dataflow::None,
         };
         let mut registries = Registries::default();
         let freshness = Arc::new(Freshness::register(&mut registries.dataflow));
-        if let Some(watch) = log.watch() {
+        if let Some(watch) = log.as_ref().and_then(Log::watch) {
             log_metrics::register(&mut registries.ingest, &watch);
         }
-        let cache = MemoryCache::new(assembly::cache_config(config));
         let committed = Arc::clone(&freshness);
         let rows = Arc::new(AtomicU64::new(0));
         let rows_of_commits = Arc::clone(&rows);
@@ -126,17 +130,26 @@ impl Service {
                 }
             }),
             is_stored: roles.has(Role::Store),
-            store: Some(SinkMetrics::register(&mut registries.sinks, config.store_batch_rows)),
-            cache: roles.has(Role::Cache).then(|| WatchedCache {
+            store: roles
+                .has(Role::Store)
+                .then(|| SinkMetrics::register(&mut registries.sinks, config.store_batch_rows)),
+            cache: fills_cache.then(|| WatchedCache {
                 cache: cache.clone(),
-                metrics: CacheSinkMetrics::register(&mut registries.api),
+                metrics: CacheSinkMetrics::register(if cache.is_shared() {
+                    &mut registries.sinks
+                } else {
+                    &mut registries.api
+                }),
                 readable: Arc::new(move |epoch, now| readable.readable(epoch, now)),
             }),
         };
         let time = config.time_settings();
-        let pipeline = Pipeline::start(&log, config, time, dataflow, Script::Live, watchers)?;
+        let pipeline = match &log {
+            Some(log) => Pipeline::start(log, config, time, dataflow, Script::Live, watchers)?,
+            None => Pipeline::none(),
+        };
         let servers =
-            Servers::start(&runtime, config, listeners, registries, &log, &pipeline, cache.clone())?;
+            Servers::start(&runtime, config, listeners, registries, log.as_ref(), &pipeline, &cache)?;
         Ok(Self {
             runtime,
             stop,
@@ -173,9 +186,9 @@ impl Service {
         self.freshness.recent()
     }
 
-    /// The cache that the API reads.
+    /// The cache that the API reads, of a process that has its own.
     pub(crate) fn cache(&self) -> &MemoryCache {
-        &self.cache
+        self.cache.in_process().expect("the embedded log has its cache in its process")
     }
 
     /// Rows of closed windows and sessions that this process has committed, corrections included.
@@ -207,7 +220,7 @@ impl Service {
     /// tried again later.
     fn tidy_if_due(&self) {
         // Kafka removes what is old by itself.
-        let Some(log) = self.log.embedded() else { return };
+        let Some(log) = self.log.as_ref().and_then(Log::embedded) else { return };
         let watch = log.watch();
         let becomes_full = !self.is_full_told.get() && is_nearly_full(watch.fill());
         if !becomes_full && self.tidied.get().elapsed() < TIDY_EVERY {

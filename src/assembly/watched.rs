@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidegate_cache::{CacheWriter as _, MemoryCache};
+use tidegate_cache::{CacheWriter, WriteError};
 use tidegate_log::RowReader;
 use tidegate_log::event::Wake;
 use tidegate_model::{Epoch, EventTime};
 use tidegate_runner::{Clock as _, Observer, clock::SystemClock};
 use tidegate_sinks::{CacheSink, CacheSinkError, MetricStore, SeedSource, Sink, SinkError, StoreError};
 
+use super::cache::Cache;
 use super::sink_thread::Steps;
 use crate::exit::Exit;
 use crate::service::{CacheSinkMetrics, SinkMetrics};
@@ -22,14 +23,14 @@ pub(crate) struct Watchers {
     pub(crate) is_stored: bool,
     /// Counts what it takes.
     pub(crate) store: Option<SinkMetrics>,
-    /// The cache, where there is one.
+    /// The cache, where this process fills it.
     pub(crate) cache: Option<WatchedCache>,
 }
 
 /// A cache, and those who are told of it.
 pub(crate) struct WatchedCache {
     /// The cache.
-    pub(crate) cache: MemoryCache,
+    pub(crate) cache: Cache,
     /// Counts what it takes.
     pub(crate) metrics: CacheSinkMetrics,
     /// Is told up to which epoch everything can be read, and when.
@@ -111,12 +112,12 @@ impl<S: MetricStore + 'static> Steps for StoreSteps<S> {
 }
 
 /// The sink of the cache.
-pub(super) struct CacheSteps {
-    pub(super) sink: CacheSink<Box<dyn RowReader>, MemoryCache, Box<dyn SeedSource>>,
+pub(super) struct CacheSteps<C> {
+    pub(super) sink: CacheSink<Box<dyn RowReader>, C, Box<dyn SeedSource>>,
     pub(super) watched: WatchedCache,
 }
 
-impl Steps for CacheSteps {
+impl<C: CacheWriter + 'static> Steps for CacheSteps<C> {
     type Error = CacheSinkError;
 
     const NAME: &'static str = "the cache";
@@ -143,12 +144,20 @@ impl Steps for CacheSteps {
                 if let Some(as_of) = progress.as_of {
                     (self.watched.readable)(as_of.epoch, SystemClock.now());
                 }
-                // A cache in this process always says how large it is.
-                let sizes = self.watched.cache.sizes().unwrap_or_default();
+                // A cache that does not say how large it is fails the next step, which tells why.
+                let sizes = self.sink.cache().sizes().unwrap_or_default();
                 self.watched.metrics.stepped(progress, self.sink.totals(), &sizes, took);
             }
             Err(_) => self.watched.metrics.failed(),
         }
         stepped.map(|progress| progress.caught_up)
+    }
+
+    fn exit_of(error: &CacheSinkError) -> Option<Exit> {
+        match error {
+            CacheSinkError::Cache(WriteError::Unfit { .. }) => Some(Exit::Refused),
+            CacheSinkError::Cache(WriteError::Fenced { .. }) => Some(Exit::Fenced),
+            _ => None,
+        }
     }
 }

@@ -22,7 +22,7 @@ pub use explain::ExplainArgs;
 pub use http::{HealthcheckArgs, LoadArgs};
 pub use migrate::{MigrateClickhouseArgs, MigrateCommand};
 pub use replay::ReplayArgs;
-pub use roles::{CacheApiArgs, DataflowArgs, IngestArgs, SinkArgs};
+pub use roles::{CacheApiArgs, DataflowArgs, IngestArgs, OneSink, SinkArgs};
 pub use topics::{TopicsArgs, TopicsCommand};
 
 const AFTER_LONG_IMPORT: &str = "\
@@ -105,10 +105,10 @@ pub enum Command {
     /// Turns the events in Kafka into rows in Kafka
     #[command(after_help = roles::AFTER_ROLES)]
     Dataflow(DataflowArgs),
-    /// Puts the rows in Kafka into the metric store
+    /// Puts the rows in Kafka into the metric store, and into Redis
     #[command(after_help = roles::AFTER_ROLES)]
     Sink(SinkArgs),
-    /// Keeps the newest windows of Kafka's rows, and answers from them over HTTP
+    /// Answers from the newest windows over HTTP: those in Redis, or those of Kafka's rows that it keeps itself
     #[command(after_help = roles::AFTER_ROLES)]
     CacheApi(CacheApiArgs),
     /// Looks at the deployment's topics in Kafka, or creates those that are missing
@@ -429,6 +429,17 @@ impl Flags {
         if let Some(value) = value {
             self.0.push(Flag { name: name.to_owned(), key: key.to_owned(), value: value.clone() });
         }
+    }
+
+    /// A server, as `HOST` or `HOST:PORT`; an address with colons of its own stands in brackets.
+    fn add_server(&mut self, name: &str, section: &str, server: Option<&String>) {
+        let Some(server) = server else { return };
+        let (host, port) = match server.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port.to_owned())),
+            _ => (server.as_str(), None),
+        };
+        self.add(name, &format!("{section}.host"), Some(&host.to_owned()));
+        self.add(name, &format!("{section}.port"), port.as_ref());
     }
 
     fn add_switch(&mut self, name: &str, key: &str, is_on: bool) {

@@ -95,9 +95,9 @@ impl Loaded {
     /// What to say about settings that somebody made and that nothing uses yet; `None` when there are none.
     pub fn without_effect(&self) -> Option<String> {
         let is_unused = |key: &str| {
-            let of_kafka = ["kafka.", "clickhouse."].iter().any(|prefix| key.starts_with(prefix))
+            let of_kafka = ["kafka.", "clickhouse.", "redis."].iter().any(|prefix| key.starts_with(prefix))
                 || ["topics.events", "topics.startup_mode", "store.batch_wait"].contains(&key);
-            key.starts_with("redis.") || (of_kafka && self.config.log_url == LogUrl::Embedded)
+            of_kafka && self.config.log_url == LogUrl::Embedded
         };
         let made = self.effective.iter().filter(|it| it.source != Source::Default && is_unused(&it.key));
         let made: Vec<_> = made.map(|it| format!("{} ({})", it.key, it.source)).collect();

@@ -351,8 +351,9 @@ settings! {
         clickhouse_password = "clickhouse.password": Secret { Secret } = "",
             Plain "CLICKHOUSE_PASSWORD";
     }
-    "Redis (not used yet)" {
-        /// The host.
+    "Redis: the cache around Kafka" {
+        /// The host. When it or `redis.sentinels` is set, the cache is there: the sink fills it, and every cache-api
+        /// answers from it.
         redis_host = "redis.host": Maybe<Text> { Maybe(Text { what: "a host name" }) } = "unset",
             Plain "REDIS_HOST";
         /// The port.
@@ -361,6 +362,20 @@ settings! {
         /// The database.
         redis_db = "redis.db": Count { Count { min: 0, max: 16_383, unit: "" } } = "0",
             Plain "REDIS_DB";
+        /// The user; `unset` is the default one.
+        redis_user = "redis.user": Maybe<Text> { Maybe(Text { what: "a user's name" }) } = "unset";
+        /// The password. It is never shown.
+        redis_password = "redis.password": Secret { Secret } = "";
+        /// What every key and channel begins with: two deployments on one server need two of these.
+        redis_prefix = "redis.prefix": Maybe<Text> { Maybe(Text { what: "the beginning of a key" }) } = "unset";
+        /// Sentinels that know which server is the master: `host:port`, separated by commas. Host and port above mean
+        /// nothing then.
+        redis_sentinels = "redis.sentinels": Maybe<Text> { Maybe(Text { what: "host:port, or several separated by commas" }) }
+            = "unset";
+        /// What the Sentinels call the master.
+        redis_sentinel_master = "redis.sentinel_master": Text { Text { what: "a master's name" } } = "mymaster";
+        /// The Sentinels' own password. It is never shown.
+        redis_sentinel_password = "redis.sentinel_password": Secret { Secret } = "";
     }
 }
 

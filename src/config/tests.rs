@@ -184,7 +184,7 @@ fn the_native_port_is_read_as_the_http_port_and_said() {
 }
 
 #[test]
-fn settings_that_nothing_uses_yet_are_named_with_where_they_came_from() {
+fn settings_that_the_embedded_log_does_not_use_are_named_with_where_they_came_from() {
     let loaded = resolve(&environment(&[("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092"), ("REDIS_HOST", "redis")]));
     let said = loaded.without_effect().expect("two of them");
     for part in ["kafka.bootstrap_servers (KAFKA_BOOTSTRAP_SERVERS)", "redis.host (REDIS_HOST)", "no effect"]
@@ -192,6 +192,9 @@ fn settings_that_nothing_uses_yet_are_named_with_where_they_came_from() {
         assert!(said.contains(part), "no {part:?} in {said}");
     }
     assert_eq!(resolve(&environment(&[("FLINK_PARALLELISM", "3")])).without_effect(), None);
+    let mut around_kafka = environment(&[("REDIS_HOST", "redis")]);
+    around_kafka.flags.push(flag("--log", "log.url", "kafka://kafka:9092"));
+    assert_eq!(resolve(&around_kafka).without_effect(), None);
 }
 
 #[test]

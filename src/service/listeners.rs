@@ -7,6 +7,9 @@ use tidegate_server::{BindError, Listener};
 use super::roles::{Role, Roles};
 use crate::config::{Config, ListenAt};
 
+/// The roles of the sinks.
+const OF_SINKS: &[Role] = &[Role::Store, Role::Cache];
+
 /// Every socket of the roles that the process has.
 pub(super) struct Listeners {
     pub(super) ingest: Option<Listener>,
@@ -25,7 +28,7 @@ pub(crate) struct Addresses(Vec<(&'static str, SocketAddr, &'static str)>);
 impl Listeners {
     /// Binds every one of them, or none.
     pub(super) async fn bind(config: &Config, roles: Roles) -> Result<Self, BindError> {
-        let bind = async |role, at: Option<ListenAt>, setting| match at.filter(|_| roles.has(role)) {
+        let bind = async |of: &[Role], at: Option<ListenAt>, setting| match at.filter(|_| roles.has_any(of)) {
             Some(at) => Listener::bind(at.address(config.listen_host), setting).await.map(Some),
             None => Ok(None),
         };
@@ -33,12 +36,12 @@ impl Listeners {
         let (dataflow, metrics) = (Some(config.dataflow_listen), Some(config.dataflow_metrics_listen));
         let (sinks, health) = (Some(config.sink_listen), config.sink_health_listen);
         Ok(Self {
-            ingest: bind(Role::Ingest, ingest, "--ingest-listen, ingest.listen").await?,
-            api: bind(Role::Cache, api, "--api-listen, api.listen").await?,
-            dataflow: bind(Role::Dataflow, dataflow, "--dataflow-listen, dataflow.listen").await?,
-            metrics: bind(Role::Dataflow, metrics, "--metrics-listen, dataflow.metrics_listen").await?,
-            sinks: bind(Role::Store, sinks, "--sink-listen, sink.listen, METRICS_PORT").await?,
-            health: bind(Role::Store, health, "sink.health_listen, HEALTH_PORT").await?,
+            ingest: bind(&[Role::Ingest], ingest, "--ingest-listen, ingest.listen").await?,
+            api: bind(&[Role::Api], api, "--api-listen, api.listen").await?,
+            dataflow: bind(&[Role::Dataflow], dataflow, "--dataflow-listen, dataflow.listen").await?,
+            metrics: bind(&[Role::Dataflow], metrics, "--metrics-listen, dataflow.metrics_listen").await?,
+            sinks: bind(OF_SINKS, sinks, "--sink-listen, sink.listen, METRICS_PORT").await?,
+            health: bind(OF_SINKS, health, "sink.health_listen, HEALTH_PORT").await?,
         })
     }
 

@@ -9,8 +9,10 @@ pub(crate) enum Role {
     Dataflow,
     /// Puts rows into the metric store.
     Store,
-    /// Puts rows into a cache and answers from it.
+    /// Puts rows into the cache that other processes answer from, where there is one.
     Cache,
+    /// Answers from the cache, and puts rows into one that nobody else reaches.
+    Api,
 }
 
 /// Those that a process has.
@@ -19,18 +21,27 @@ pub(crate) struct Roles(&'static [Role]);
 
 impl Roles {
     /// The whole pipeline.
-    pub(crate) const ALL: Self = Self(&[Role::Ingest, Role::Dataflow, Role::Store, Role::Cache]);
+    pub(crate) const ALL: Self = Self(&[Role::Ingest, Role::Dataflow, Role::Store, Role::Cache, Role::Api]);
     /// `tidegate ingest`.
     pub(crate) const INGEST: Self = Self(&[Role::Ingest]);
     /// `tidegate dataflow`.
     pub(crate) const DATAFLOW: Self = Self(&[Role::Dataflow]);
     /// `tidegate sink`.
-    pub(crate) const SINK: Self = Self(&[Role::Store]);
+    pub(crate) const SINK: Self = Self(&[Role::Store, Role::Cache]);
+    /// `tidegate sink clickhouse`.
+    pub(crate) const STORE_SINK: Self = Self(&[Role::Store]);
+    /// `tidegate sink redis`.
+    pub(crate) const CACHE_SINK: Self = Self(&[Role::Cache]);
     /// `tidegate cache-api`.
-    pub(crate) const CACHE_API: Self = Self(&[Role::Cache]);
+    pub(crate) const CACHE_API: Self = Self(&[Role::Api]);
 
     /// Whether a role is one of them.
     pub(crate) fn has(self, role: Role) -> bool {
         self.0.contains(&role)
+    }
+
+    /// Whether it has one of `roles`.
+    pub(crate) fn has_any(self, roles: &[Role]) -> bool {
+        roles.iter().any(|role| self.has(*role))
     }
 }

@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
-use tidegate_cache::MemoryCache;
+use tidegate_cache::CacheReader;
+#[cfg(feature = "redis")]
+use tidegate_cache::redis::RedisReader;
 use tidegate_cache_api::CacheApi;
 use tidegate_ingest::{Ingest, ids};
 use tidegate_log::EventAppender;
@@ -20,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::listeners::Listeners;
 use super::{Registries, readiness};
-use crate::assembly::{self, Appender, Log, Pipeline};
+use crate::assembly::{self, Appender, Cache, Log, Pipeline};
 use crate::config::{Config, duration, size};
 use crate::exit::CommandError;
 
@@ -40,9 +44,9 @@ impl Servers<Appender> {
         config: &Config,
         listeners: Listeners,
         registries: Registries,
-        log: &Log,
+        log: Option<&Log>,
         pipeline: &Pipeline,
-        cache: MemoryCache,
+        cache: &Cache,
     ) -> Result<Self, CommandError> {
         let mut registries = registries.with_process();
         let (stop_intake, stop_others) = (CancellationToken::new(), CancellationToken::new());
@@ -56,6 +60,7 @@ impl Servers<Appender> {
         let status = pipeline.running().map(|running| Arc::clone(running.status()));
         let mut ingest = None;
         if let Some(listener) = listeners.ingest {
+            let log = log.expect("whoever takes events in has a log");
             let own = tracking(config, log, status.clone(), &mut registries.ingest)?;
             let router = own.router(Arc::new(registries.ingest));
             intake.spawn_on(serve(listener, router, limits, stop_intake.clone()), runtime.handle());
@@ -63,7 +68,7 @@ impl Servers<Appender> {
         }
         if let Some(status) = status {
             metrics::register(&mut registries.dataflow, Arc::clone(&status), env!("CARGO_PKG_VERSION"));
-            let watch = log.watch();
+            let watch = log.and_then(Log::watch);
             let refusing = move || watch.as_ref().and_then(LogWatch::refusing);
             let further = Arc::new(move || readiness::of_log(refusing()).into_iter().collect());
             serve_other(listeners.dataflow, web::router(status, env!("CARGO_PKG_VERSION"), further));
@@ -73,10 +78,14 @@ impl Servers<Appender> {
         serve_other(listeners.sinks, plain(exposition(Arc::new(registries.sinks)).merge(health.clone())));
         serve_other(listeners.health, plain(health));
         if listeners.api.is_some() {
-            let (own, stop) = (api_config(config), stop_others.clone());
-            let api = CacheApi::new(own, cache, assembly::random(), &mut registries.api, stop);
-            serve_other(listeners.api, api.router(Arc::new(registries.api)));
-            others.spawn_on(api.follow(), runtime.handle());
+            let (registry, stop) = (registries.api, stop_others.clone());
+            let (router, follow) = match cache.clone() {
+                Cache::InProcess(cache) => api(config, cache, registry, stop),
+                #[cfg(feature = "redis")]
+                Cache::Redis(redis) => api(config, RedisReader::new(*redis), registry, stop),
+            };
+            serve_other(listeners.api, router);
+            others.spawn_on(follow, runtime.handle());
         }
         Ok(Self { ingest, intake, others, stop_intake, stop_others })
     }
@@ -137,6 +146,17 @@ fn tracking(
         ready: Arc::new(ready),
     };
     Ok(Ingest::new(own, parts, registry))
+}
+
+/// The routes of a cache, and the task that passes its changes on.
+fn api<R: CacheReader>(
+    config: &Config,
+    cache: R,
+    mut registry: Registry,
+    stop: CancellationToken,
+) -> (Router, BoxFuture<'static, ()>) {
+    let api = CacheApi::new(api_config(config), cache, assembly::random(), &mut registry, stop);
+    (api.router(Arc::new(registry)), api.follow().boxed())
 }
 
 fn api_config(config: &Config) -> tidegate_cache_api::Config {

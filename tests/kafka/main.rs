@@ -1,5 +1,6 @@
 //! The pipeline around a real Kafka: each role a process of its own, killed, paused and started twice.
 
+mod cached;
 mod clickhouse;
 mod cluster;
 #[path = "../common/mod.rs"]
@@ -11,6 +12,7 @@ mod old_stack;
 mod onlooker;
 mod operator;
 mod outage;
+mod redis;
 mod stack;
 mod topics;
 mod wire;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -37,6 +39,41 @@ pub(crate) fn start_all(role: &'static str, commands: Vec<Command>) -> Vec<Servi
         all.insert(at, service);
     }
     all.into_values().collect()
+}
+
+/// A role that is started again whenever it ends, as whoever runs it does.
+pub(crate) struct Kept {
+    ends: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Kept {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&ends);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let thread = std::thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                let mut child = command.spawn().expect("the program starts");
+                while !over.load(Ordering::Relaxed) && child.try_wait().expect("a child").is_none() {
+                    std::thread::park_timeout(Duration::from_millis(50));
+                }
+                // It may have ended by itself.
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        });
+        Self { ends, thread: Some(thread) }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// A deployment, and the folder of its processes.

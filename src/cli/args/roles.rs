@@ -1,8 +1,10 @@
 //! The arguments of the roles: parts of the pipeline, each a process of its own, around Kafka.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{DataDir, Flags};
+use crate::config::Config;
+use crate::service::Roles;
 
 pub(super) const AFTER_ROLES: &str = "\
 Examples:
@@ -10,7 +12,9 @@ Examples:
   tidegate dataflow --log kafka://broker-1:9092 --data-dir /var/lib/tidegate --workers 4
   tidegate dataflow --log kafka://broker-1:9092 --data-dir /shared/tidegate --hosts one:2101,two:2101 --process 1
   tidegate sink --log kafka://broker-1:9092 --data-dir /var/lib/tidegate-store
-  tidegate cache-api --log kafka://broker-1:9092 --api-listen 0.0.0.0:8080
+  tidegate sink clickhouse --log kafka://broker-1:9092 --clickhouse clickhouse-1
+  tidegate sink redis --log kafka://broker-1:9092 --redis redis-1:6379 --sink-listen 8002
+  tidegate cache-api --log kafka://broker-1:9092 --redis redis-1:6379 --api-listen 0.0.0.0:8080
 
 Without --log the brokers are those of kafka.bootstrap_servers (KAFKA_BOOTSTRAP_SERVERS), or localhost:9092.";
 
@@ -81,15 +85,36 @@ pub struct DataflowArgs {
 /// Arguments of `sink`.
 #[derive(Debug, Args)]
 pub struct SinkArgs {
+    /// Only this one; on this machine, if no host is configured. Without it, every one that is configured
+    #[arg(value_enum, value_name = "WHICH")]
+    only: Option<OneSink>,
+
     #[command(flatten)]
     log: KafkaLog,
 
     #[command(flatten)]
     data_dir: DataDir,
 
+    /// Where ClickHouse is, instead of the metric store in the data directory
+    #[arg(long, value_name = "HOST[:PORT]")]
+    clickhouse: Option<String>,
+
+    /// Where Redis is, for the cache
+    #[arg(long, value_name = "HOST[:PORT]")]
+    redis: Option<String>,
+
     /// Its Prometheus metrics and health [default: 8001]
     #[arg(long, value_name = "ADDRESS")]
     sink_listen: Option<String>,
+}
+
+/// A sink of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OneSink {
+    /// The metric tables, in ClickHouse
+    Clickhouse,
+    /// The cache, in Redis
+    Redis,
 }
 
 /// Arguments of `cache-api`.
@@ -97,6 +122,10 @@ pub struct SinkArgs {
 pub struct CacheApiArgs {
     #[command(flatten)]
     log: KafkaLog,
+
+    /// Where Redis is, for a cache that `tidegate sink` fills; without it, a cache of its own
+    #[arg(long, value_name = "HOST[:PORT]")]
+    redis: Option<String>,
 
     /// Where the cache is read [default: 8080]
     #[arg(long, value_name = "ADDRESS")]
@@ -133,13 +162,38 @@ impl SinkArgs {
     pub(super) fn add_to(&self, flags: &mut Flags) {
         self.log.add_to(flags);
         self.data_dir.add_to(flags);
+        flags.add_server("--clickhouse", "clickhouse", self.clickhouse.as_ref());
+        flags.add_server("--redis", "redis", self.redis.as_ref());
         flags.add("--sink-listen", "sink.listen", self.sink_listen.as_ref());
+    }
+
+    /// The roles that it has.
+    pub(crate) fn roles(&self) -> Roles {
+        match self.only {
+            None => Roles::SINK,
+            Some(OneSink::Clickhouse) => Roles::STORE_SINK,
+            Some(OneSink::Redis) => Roles::CACHE_SINK,
+        }
+    }
+
+    /// The configuration, with a host for the sink that was asked for.
+    pub(crate) fn with_host(&self, mut config: Config) -> Config {
+        let here = || Some("127.0.0.1".to_owned());
+        match self.only {
+            Some(OneSink::Clickhouse) => config.clickhouse_host = config.clickhouse_host.or_else(here),
+            Some(OneSink::Redis) if config.redis_sentinels.is_none() => {
+                config.redis_host = config.redis_host.or_else(here);
+            }
+            Some(OneSink::Redis) | None => {}
+        }
+        config
     }
 }
 
 impl CacheApiArgs {
     pub(super) fn add_to(&self, flags: &mut Flags) {
         self.log.add_to(flags);
+        flags.add_server("--redis", "redis", self.redis.as_ref());
         flags.add("--api-listen", "api.listen", self.api_listen.as_ref());
     }
 }
