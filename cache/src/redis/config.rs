@@ -24,6 +24,8 @@ pub struct RedisConfig {
     pub connect_timeout: Duration,
     /// How long an answer may take.
     pub answer_timeout: Duration,
+    /// A subscriber who was told nothing for so long asks whether the server is still there.
+    pub silence: Duration,
     /// How often a writer tries, before it says that nobody answers.
     pub attempts_max: u32,
     /// How long the first pause between two attempts is; each further one is twice as long.
@@ -44,6 +46,7 @@ impl Default for RedisConfig {
             prefix: String::new(),
             connect_timeout: Duration::from_secs(2),
             answer_timeout: Duration::from_secs(5),
+            silence: Duration::from_secs(5),
             attempts_max: 4,
             pause: Duration::from_millis(50),
             pause_max: Duration::from_secs(1),

@@ -72,10 +72,9 @@ async fn follow(
     mut subscription: redis::aio::PubSub,
     sender: broadcast::Sender<Received>,
 ) {
-    let as_of = channels(&config)[1].clone();
+    let [changes, as_of] = channels(&config);
     loop {
-        let mut messages = subscription.on_message();
-        while let Some(message) = messages.next().await {
+        while let Some(message) = message(&mut subscription, &changes, &config).await {
             let text = std::str::from_utf8(message.get_payload_bytes()).unwrap_or_default();
             let read = if message.get_channel_name() == as_of { change::as_of } else { change::change };
             // What nobody here understands leaves a number out, which is told.
@@ -84,7 +83,6 @@ async fn follow(
                 let _ = sender.send(Received::Update(update));
             }
         }
-        drop(messages);
         let mut attempt = 0_u32;
         subscription = loop {
             tokio::time::sleep(config.pause_before(attempt)).await;
@@ -94,6 +92,22 @@ async fn follow(
             }
         };
         let _ = sender.send(Received::Broken);
+    }
+}
+
+/// The next message; `None` when the connection is lost. One that was cut off looks like silence, so after some of it
+/// the server has to say something: that the channel is subscribed to, which it is.
+async fn message(
+    subscription: &mut redis::aio::PubSub,
+    channel: &str,
+    config: &RedisConfig,
+) -> Option<redis::Msg> {
+    loop {
+        if let Ok(message) = tokio::time::timeout(config.silence, subscription.on_message().next()).await {
+            return message;
+        }
+        let asked = tokio::time::timeout(config.answer_timeout, subscription.subscribe(channel)).await;
+        asked.ok()?.ok()?;
     }
 }
 

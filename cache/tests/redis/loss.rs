@@ -6,9 +6,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use tidegate_cache::conformance::{NOW, Subject as _, batch, provisional, retraction, row};
-use tidegate_cache::redis::RedisReader;
+use tidegate_cache::redis::{RedisAt, RedisReader};
 use tidegate_cache::{
     Answer, Applied, Ask, CacheReader as _, CacheWriter, Config, MemoryCache, Number, Positions, Row,
     UpdateError, UpdateKind, Updates, WriteError,
@@ -17,6 +18,7 @@ use tidegate_model::{AsOf, Epoch, EventTime, Offset};
 use tidegate_services::redis::command;
 
 use crate::subject::{Server, next_update, wait_until};
+use crate::wire::Wire;
 
 fn as_of(epoch: u64) -> AsOf {
     AsOf { epoch: Epoch(epoch), frontier: EventTime::from_millis(0) }
@@ -232,6 +234,58 @@ async fn lost_connections_and_functions_are_made_again() {
     // A reader that comes first brings the functions along.
     server.ask("FUNCTION FLUSH");
     assert_eq!(counts(&cache.reader()).await, [4]);
+}
+
+/// A server that is cut off closes no connection: whoever follows it finds out by asking.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_nothing_is_asked_whether_it_is_there() {
+    let Some(server) = Server::start(&[]) else { return };
+    let wire = Wire::to(server.redis.address());
+    let mut cache = server.cache(Config::default());
+    cache.0.at = RedisAt::Server(wire.address.parse().expect("it has a port"));
+    cache.0.silence = Duration::from_millis(20);
+    let mut updates = cache.reader().subscribe().await.expect("it answers");
+    let asked = || {
+        let stats = server.told("INFO commandstats");
+        let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_subscribe:calls="));
+        line.and_then(|line| line.split(',').next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    // One that is there and has nothing to say is followed as before.
+    wait_until("it is asked", || asked() > 4);
+    let mut writer = server.cache(Config::default()).writer();
+    writer.apply(&batch(0, vec![row(1, 5, "a", 1)]), NOW).expect("it is applied");
+    next_update(&mut updates).await.expect("nothing was missed");
+    wire.cut();
+    missed(&mut updates).await;
+    writer.apply(&batch(1, vec![row(2, 5, "a", 2)]), NOW).expect("it is applied");
+    next_update(&mut updates).await.expect("it is followed again");
+}
+
+/// Where nobody answers, those who came meanwhile do not try one after the other.
+#[tokio::test]
+async fn many_readers_wait_for_one_attempt_to_connect() {
+    let Some(server) = Server::start(&[]) else { return };
+    let mut cache = server.cache(Config::default());
+    cache.0.connect_timeout = Duration::from_millis(500);
+    let connections = || {
+        let stats = server.told("INFO stats");
+        let line = stats.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+        line.map_or(0, |count| count.trim().parse::<u64>().expect("a number"))
+    };
+    let (before, reader) = (connections(), cache.reader());
+    server.redis.pause().expect("it is there");
+    let asked: Vec<_> = (0..30)
+        .map(|_| {
+            let reader = reader.clone();
+            tokio::spawn(async move { reader.ping().await })
+        })
+        .collect();
+    for answer in asked {
+        answer.await.expect("it does not panic").expect_err("nobody answers");
+    }
+    server.redis.resume().expect("it is there");
+    let made = connections() - before;
+    assert!(made < 10, "{made} connections for 30 readers");
 }
 
 /// Functions are loaded when the server has others than those of this version, and only then.

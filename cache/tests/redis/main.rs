@@ -7,6 +7,7 @@ mod failover;
 mod loss;
 mod refusals;
 mod subject;
+mod wire;
 mod writers;
 
 use tidegate_cache::conformance::run_all;
