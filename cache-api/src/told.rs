@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tidegate_cache::{Answer, Ask, CacheReader, ReadError};
 
-/// A cache, and what was said of it last.
+/// A cache, and what was said last of its answers and of its changes.
 #[derive(Clone, Debug)]
 pub(crate) struct Told<R> {
     cache: R,
-    said: Arc<Said>,
+    answers: Arc<Said>,
+    changes: Arc<Said>,
 }
 
 /// What was said of a cache last.
@@ -46,11 +47,11 @@ impl Said {
 
 impl<R> Told<R> {
     pub(crate) fn new(cache: R) -> Self {
-        Self { cache, said: Arc::default() }
+        Self { cache, answers: Arc::default(), changes: Arc::default() }
     }
 
     fn tell<T>(&self, result: Result<T, ReadError>) -> Result<T, ReadError> {
-        if self.said.is_news(State::of(&result)) {
+        if self.answers.is_news(State::of(&result)) {
             match &result {
                 Ok(_) => tracing::info!("the cache answers again"),
                 Err(error) => tracing::warn!(%error, "readers have to wait"),
@@ -76,7 +77,16 @@ impl<R: CacheReader> CacheReader for Told<R> {
     }
 
     async fn subscribe(&self) -> Result<R::Updates, ReadError> {
-        self.tell(self.cache.subscribe().await)
+        let result = self.cache.subscribe().await;
+        // What has everybody wait is told as that.
+        let answers = result.is_ok() || self.ping().await.is_ok();
+        if answers && self.changes.is_news(State::of(&result)) {
+            match &result {
+                Ok(_) => tracing::info!("the cache tells its changes again"),
+                Err(error) => tracing::warn!(%error, "the readers of /live have to wait"),
+            }
+        }
+        result
     }
 }
 

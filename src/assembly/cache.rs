@@ -47,6 +47,10 @@ impl Cache {
     }
 
     /// The one in this process, if it is that.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(clippy::unnecessary_wraps, reason = "there is another one with the feature")
+    )]
     pub(crate) fn in_process(&self) -> Option<&MemoryCache> {
         match self {
             Self::InProcess(cache) => Some(cache),
