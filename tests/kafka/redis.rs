@@ -246,6 +246,29 @@ fn a_node_of_a_cluster_ends_the_sink_and_is_told_by_the_api() {
     end([dataflow, api]);
 }
 
+#[test]
+fn the_whole_pipeline_in_one_process_keeps_its_cache_in_redis() {
+    let Some(bootstrap) = servers() else { return };
+    let dir = TempDir::new().expect("a temporary directory");
+    let server = Redis::start(dir.path()).expect("a server starts");
+    let mut stack = Stack::new(&bootstrap);
+    stack.settings = settings(&at(server.address()));
+    let listeners =
+        ["--ingest-listen", "--api-listen", "--dataflow-listen", "--metrics-listen", "--sink-listen"];
+    let mut command = stack.tool(&["up", "--data-dir", "data"]);
+    let all = Service::start(command.args(listeners.iter().flat_map(|listener| [listener, "0"])));
+    let traffic = Traffic::start(all.address("ingest"));
+    traffic.go_on(200);
+    wait_for_status(&all, "/readyz", 200);
+    traffic.end(&stack);
+    let mut client = all.client("api");
+    let expected = newest(&stored(stack.dir()), KEPT);
+    wait_for("the same", || (answered(&mut client).as_ref() == Some(&expected)).then_some(()));
+    assert_eq!(kept(server.address()), expected, "by the keys of the contract");
+    assert!(!all.logged().contains("has no effect"), "{}", all.logged());
+    end([all]);
+}
+
 /// It answers from Redis, and needs nothing else.
 #[test]
 fn a_cache_api_on_redis_needs_no_kafka() {
