@@ -35,7 +35,7 @@ impl Exit {
         (Self::Usage, "wrong usage or configuration; nothing was done"),
         (
             Self::Refused,
-            "refused, because rows would be wrong (the frontier is past the input, a job's definition changed, a newer format, a topic or table that is not as it must be)",
+            "refused, because rows would be wrong (the frontier is past the input, a job's definition changed, a newer format, a topic, a table or a cache that is not as it must be)",
         ),
         (Self::InUse, "another process writes this data directory"),
         (Self::Malformed, "a strict import met a malformed line"),

@@ -1,6 +1,6 @@
 //! The cache in a Redis: readers anywhere have it, and it outlives this process.
 //!
-//! Every request is one call of a function in the server (`redis/library.lua`), so that it happens whole and nothing
+//! Every request is one call of a function in the server (`redis/library/*.lua`), so that it happens whole and nothing
 //! is read in between. What a sink needs to go on (positions, epochs beside the values, as of) lies in Redis
 //! itself: one that was emptied, or restored from an old state, says so by where it stands, and is filled
 //! again from there. One writer writes: each carries a generation, and a later one fences those before. Keys and channels are those of contract section 5; the rest is under `tidegate:`.

@@ -3,8 +3,13 @@
 //! The name carries the version of what is stored: processes of two versions have two libraries, and neither
 //! takes the other's away. Under one name the code that connects later counts.
 
-/// The library.
-pub(super) const CODE: &str = include_str!("library.lua");
+/// The library. The server takes one text; its parts follow from each other in this order.
+pub(super) const CODE: &str = concat!(
+    include_str!("library/windows.lua"),
+    include_str!("library/rows.lua"),
+    include_str!("library/writing.lua"),
+    include_str!("library/requests.lua"),
+);
 
 /// Its name.
 pub(super) const NAME: &str = "tidegate_cache_1";
