@@ -1,10 +1,11 @@
 //! What is sent to the functions: JSON, with every number that does not fit a double as text.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use tidegate_model::row::CacheView;
-use tidegate_model::{EventTime, PartitionId, Window};
+use tidegate_model::{EventTime, Offset, PartitionId, Window};
 
 use super::number::text;
 use crate::batch::{Batch, Effect, Gap, LastRow, Position, Positions, Row, Seed, SeededKind};
@@ -122,6 +123,16 @@ pub(super) fn skip(gap: &Gap) -> String {
         from: gap.missing.start.0.to_string(),
         to: gap.missing.end.0.to_string(),
     })
+}
+
+/// The request for [`Function::Adopt`](super::library::Function::Adopt).
+pub(super) fn adopt((topic, partition): &(Arc<str>, PartitionId), start: Offset) -> String {
+    #[derive(Serialize)]
+    struct Request {
+        source: String,
+        start: String,
+    }
+    json(&Request { source: source(topic, *partition), start: start.0.to_string() })
 }
 
 /// The request for [`Function::Seed`](super::library::Function::Seed).

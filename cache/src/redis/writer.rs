@@ -75,6 +75,7 @@ impl RedisWriter {
     ///   master and lacks the last writes.
     /// - `seed` puts the same values and positions in the place of what there is. One writer writes: the others
     ///   are fenced.
+    /// - `adopt` puts the position at the beginning of the new log; nobody has moved it since.
     /// - `set_as_of` and `expire` lead to the same state from the one that they led to.
     ///
     /// Only the counts of rows may come out as `repeated`.
@@ -183,6 +184,11 @@ impl CacheWriter for RedisWriter {
             let (topic, partition, start) = (Arc::clone(&gap.topic), gap.partition, gap.missing.start);
             return Err(WriteError::Gap { topic, partition, next, start });
         }
+        Self::done(&answer).map(drop).ok_or_else(|| self.odd(&answer))
+    }
+
+    fn adopt(&mut self, source: &(Arc<str>, PartitionId), start: Offset) -> Result<(), WriteError> {
+        let answer = self.call(Function::Adopt, &request::adopt(source, start))?;
         Self::done(&answer).map(drop).ok_or_else(|| self.odd(&answer))
     }
 

@@ -22,13 +22,14 @@ fn as_of(epoch: u64) -> AsOf {
 type Request<'a> = Box<dyn Fn(&mut RedisWriter) -> Result<(), WriteError> + 'a>;
 
 /// Everything that changes a cache.
-fn requests(at: &Positions) -> [Request<'_>; 5] {
+fn requests(at: &Positions) -> [Request<'_>; 6] {
     [
         Box::new(|cache| cache.apply(&batch(1, vec![row(9, 5, "a", 9), row(9, 6, "a", 9)]), NOW).map(drop)),
         Box::new(|cache| {
             let missing = Offset(2)..Offset(9);
             cache.skip(&Gap { topic: TOPIC.into(), partition: PartitionId(0), missing, view: Some(events()) })
         }),
+        Box::new(|cache| cache.adopt(&(TOPIC.into(), PartitionId(0)), Offset(1))),
         Box::new(|cache| cache.seed(&Seed::default(), NOW)),
         Box::new(|cache| cache.set_as_of(Some(as_of(1)), at)),
         Box::new(|cache| cache.expire(NOW)),

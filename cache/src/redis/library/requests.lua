@@ -80,6 +80,12 @@ local function skip(cx)
   return { 'done' }
 end
 
+-- Another log, whose rows are all newer: windows stay.
+local function adopt(cx)
+  move(cx, cx.request.source, cx.request.start, '')
+  return { 'done' }
+end
+
 local function seed(cx)
   for _, seeded in ipairs(cx.request.seeds) do
     local kind = kind_of(cx, seeded.kind)
@@ -198,6 +204,7 @@ end
 redis.register_function('tidegate_cache_1_claim', claim)
 redis.register_function('tidegate_cache_1_apply', whole_or_told(apply))
 redis.register_function('tidegate_cache_1_skip', whole_or_told(skip))
+redis.register_function('tidegate_cache_1_adopt', whole_or_told(adopt))
 redis.register_function('tidegate_cache_1_seed', whole_or_told(seed))
 redis.register_function('tidegate_cache_1_set_as_of', whole_or_told(set_as_of))
 redis.register_function('tidegate_cache_1_expire', whole_or_told(expire))
