@@ -64,7 +64,9 @@ fn tables_of_the_old_stack_are_refused_then_migrated_then_gone_on_with() {
     let address = server.address().clone();
     let execute = |sql: &str| drop(address.query(sql).unwrap_or_else(|error| panic!("{sql}: {error}")));
     execute("CREATE DATABASE analytics");
-    OLD_TABLES.iter().for_each(|sql| execute(sql));
+    for sql in OLD_TABLES {
+        execute(sql);
+    }
     // A window twice, as after a failure of the old storage service.
     for (minute, count) in [(0, 1), (1, 2), (1, 2), (2, 3)] {
         execute(&insert(minute, count));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tidegate_model::row::{MetricRow as _, SessionMetrics};
-use tidegate_model::{Epoch, Offset, PartitionId};
+use tidegate_model::{Epoch, Offset, Op, PartitionId};
 use tidegate_sinks::MetricStore as _;
 use tidegate_sinks::batch::{Batch, Content, Row, Table as Of, Value};
 use tidegate_sinks::clickhouse::ClickHouseStore;
@@ -92,7 +92,9 @@ fn stored(database: &Database<'_>, rows: usize, block: usize) -> anyhow::Result<
 }
 
 pub(super) fn open(database: &Database<'_>) -> anyhow::Result<ClickHouseStore> {
-    Ok(ClickHouseStore::open(database.config())?)
+    let mut store = ClickHouseStore::new(database.config())?;
+    store.positions()?;
+    Ok(store)
 }
 
 fn row(number: usize) -> Row {
@@ -106,7 +108,12 @@ fn row(number: usize) -> Row {
         Value::UInt(row.page_count),
         Value::Text(row.device_category.into()),
     ];
-    Row { offset: Offset(number as u64), epoch: Epoch(1), content: Content::Put(values.into()) }
+    Row {
+        offset: Offset(number as u64),
+        epoch: Epoch(1),
+        op: Op::Final,
+        content: Content::Put(values.into()),
+    }
 }
 
 /// The row as the server takes it.
