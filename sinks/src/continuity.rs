@@ -1,8 +1,9 @@
 //! Whether a log is the one that rows were taken from before.
 //!
-//! Epochs of a deployment begin with the clock. So a log whose rows are all newer than every row that was taken
-//! has the place of one that was wiped, and whoever took those may begin anew with it: nothing is mixed up, and
-//! nothing is taken twice. Any other log may be the old one, cut off or restored, whose missing rows nobody has.
+//! Epochs of a deployment begin with the clock, and grow along a partition. So a partition whose rows are all newer
+//! than the last one that was taken from it has the place of one that was wiped, and whoever took those may begin anew
+//! with it: nothing is mixed up, and nothing is taken twice. Any other log may be the old one, cut off or restored,
+//! whose missing rows nobody has.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,13 +29,11 @@ pub(crate) enum Continuity {
     Other(String),
 }
 
-/// Compares the row that was taken last with what the log has there; `newest` is the largest epoch of any row that
-/// was taken from the topic. A row that was removed meanwhile proves nothing.
+/// Compares the row that was taken last with what the log has there. A row that was removed meanwhile proves nothing.
 pub(crate) fn compare(
     reader: &mut impl RowReader,
     (topic, partition): &(Arc<str>, PartitionId),
     (offset, epoch): (Offset, Epoch),
-    newest: Option<Epoch>,
 ) -> Result<Continuity, ReadError> {
     let mut found: Option<(Offset, Epoch)> = None;
     let read = reader.read(topic, *partition, offset, 1, &mut |row| {
@@ -50,10 +49,11 @@ pub(crate) fn compare(
         (Err(ReadError::OutOfRange { available, .. }), _) => ends_at(&available),
         (Err(error), _) => return Err(error),
     };
-    judge(reader, (topic, *partition), newest, found)
+    judge(reader, (topic, *partition), Some(epoch), found)
 }
 
-/// Judges a log that surely is not the old one as it was: `found` says why.
+/// Judges a log that surely is not the old one as it was: `found` says why. `newest` is the epoch of the row that was
+/// taken last.
 pub(crate) fn judge(
     reader: &mut impl RowReader,
     (topic, partition): (&str, PartitionId),

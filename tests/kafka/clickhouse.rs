@@ -12,7 +12,7 @@ use crate::onlooker::Onlooker;
 use crate::stack::Stack;
 
 /// A pipeline whose sink writes to a server.
-fn stack_with(bootstrap: &str, server: &Address, database: &str) -> Stack {
+pub(crate) fn stack_with(bootstrap: &str, server: &Address, database: &str) -> Stack {
     let mut stack = Stack::new(bootstrap);
     let address = server.http_address();
     let (host, port) = address.rsplit_once(':').expect("an address");

@@ -14,6 +14,7 @@ mod operator;
 mod outage;
 mod redis;
 mod stack;
+mod stores;
 mod topics;
 mod wire;
 

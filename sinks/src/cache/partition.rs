@@ -127,17 +127,9 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
         progress: &mut CacheProgress,
     ) -> Result<bool, CacheSinkError> {
         let Some(last) = self.position(place).last else { return Ok(true) };
-        let newest = self.newest(&place.0);
-        let continuity = continuity::compare(&mut self.reader, place, (last.offset, last.epoch), newest)
+        let continuity = continuity::compare(&mut self.reader, place, (last.offset, last.epoch))
             .map_err(|error| cannot_read(place, last.offset, error))?;
         self.go_on(place, last, continuity, progress)
-    }
-
-    /// The largest epoch that the cache has of a topic.
-    fn newest(&self, topic: &str) -> Option<Epoch> {
-        let positions = self.positions.as_ref().expect("a step begins by asking the cache");
-        let of_topic = positions.iter().filter(|((name, _), _)| **name == *topic);
-        of_topic.filter_map(|(_, position)| Some(position.last?.epoch)).max()
     }
 
     /// Begins anew with a log that has taken the place of the old one. Returns whether there may be something to read.
@@ -176,8 +168,9 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
     ) -> Result<(), CacheSinkError> {
         if available.start <= from {
             let last = LastRow { offset: from, epoch: Epoch::default() };
-            let last = self.position(place).last.unwrap_or(last);
-            let (newest, found) = (self.newest(&place.0), continuity::ends_at(available));
+            let taken = self.position(place).last;
+            let (newest, last) = (taken.map(|last| last.epoch), taken.unwrap_or(last));
+            let found = continuity::ends_at(available);
             let continuity = continuity::judge(&mut self.reader, (&place.0, place.1), newest, found)
                 .map_err(|error| cannot_read(place, from, error))?;
             return self.go_on(place, last, continuity, progress).map(drop);

@@ -89,17 +89,9 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
     /// out rows, or mix those of two histories. Returns whether there may be something to read.
     fn compare(&mut self, source: &TopicPartition, progress: &mut Progress) -> Result<bool, SinkError> {
         let Some(last) = self.position(source).last else { return Ok(true) };
-        let newest = self.newest(&source.0);
-        let continuity = continuity::compare(&mut self.reader, source, (last.offset, last.epoch), newest)
+        let continuity = continuity::compare(&mut self.reader, source, (last.offset, last.epoch))
             .map_err(|error| cannot_read(source, last.offset, error))?;
         self.go_on(source, last, continuity, progress)
-    }
-
-    /// The largest epoch that the store has of a topic.
-    fn newest(&self, topic: &str) -> Option<Epoch> {
-        let positions = self.positions.as_ref().expect("a step begins by asking the store");
-        let of_topic = positions.iter().filter(|((name, _), _)| **name == *topic);
-        of_topic.filter_map(|(_, position)| Some(position.last?.epoch)).max()
     }
 
     /// Begins anew with a log that has taken the place of the old one. Returns whether there may be something to read.
@@ -137,8 +129,9 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
         if available.start <= from {
             // There may be no row to compare with: everything before was skipped.
             let last = LastRow { offset: from, epoch: Epoch::default() };
-            let last = self.position(source).last.unwrap_or(last);
-            let (newest, found) = (self.newest(&topic), continuity::ends_at(available));
+            let stored = self.position(source).last;
+            let (newest, last) = (stored.map(|last| last.epoch), stored.unwrap_or(last));
+            let found = continuity::ends_at(available);
             let continuity = continuity::judge(&mut self.reader, (&topic, partition), newest, found)
                 .map_err(|error| cannot_read(source, from, error))?;
             progress.caught_up &= !self.go_on(source, last, continuity, progress)?;
