@@ -249,6 +249,7 @@ fn a_node_of_a_cluster_ends_the_sink_and_is_told_by_the_api() {
 #[test]
 fn the_whole_pipeline_in_one_process_keeps_its_cache_in_redis() {
     let Some(bootstrap) = servers() else { return };
+    let _alone = LOAD.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = TempDir::new().expect("a temporary directory");
     let server = Redis::start(dir.path()).expect("a server starts");
     let mut stack = Stack::new(&bootstrap);
