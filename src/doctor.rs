@@ -11,10 +11,12 @@ mod finding;
 mod kafka;
 mod local;
 mod print;
+#[cfg(feature = "redis")]
+mod redis;
 
 use tidegate_model::EventTime;
 
-use crate::assembly::is_on_kafka;
+use crate::assembly::{Cache, is_on_kafka};
 use crate::config::{Config, LogUrl};
 use finding::Finding;
 pub(crate) use finding::State;
@@ -38,6 +40,9 @@ impl Diagnosis {
         }
         if config.clickhouse_host.is_some() {
             findings.extend(on_clickhouse(config, &now));
+        }
+        if config.redis_host.is_some() || config.redis_sentinels.is_some() {
+            findings.extend(in_redis(config, &now));
         }
         Self(findings)
     }
@@ -75,6 +80,20 @@ fn on_clickhouse(_: &Config, _: &impl Fn() -> EventTime) -> Vec<Finding> {
         Finding::new("clickhouse", "clickhouse.host", State::Wrong, "this program knows no ClickHouse")
             .with_remedy(error),
     ]
+}
+
+/// Looks at the Redis that the roles around Kafka use.
+fn in_redis(config: &Config, now: &impl Fn() -> EventTime) -> Vec<Finding> {
+    let log_url = LogUrl::Kafka(None);
+    match Cache::of(&Config { log_url, ..config.clone() }) {
+        #[cfg(feature = "redis")]
+        Ok(Cache::Redis(server)) => redis::examine(&server, now),
+        Ok(Cache::InProcess(_)) => Vec::new(),
+        Err(error) => {
+            let wrong = Finding::new("redis", "settings", State::Wrong, "they cannot be used");
+            vec![wrong.with_remedy(error)]
+        }
+    }
 }
 
 #[cfg(not(feature = "kafka"))]

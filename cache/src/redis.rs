@@ -12,6 +12,7 @@ mod change;
 mod client;
 mod config;
 mod failure;
+mod inspect;
 mod library;
 mod number;
 mod reader;
@@ -22,6 +23,7 @@ mod updates;
 mod writer;
 
 pub use config::{HostPort, NoHostPort, Password, RedisAt, RedisConfig, Sentinels};
+pub use inspect::{Inspection, inspect};
 pub use reader::RedisReader;
 pub use updates::RedisUpdates;
 pub use writer::RedisWriter;

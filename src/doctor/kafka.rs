@@ -27,7 +27,8 @@ pub(super) fn examine(config: &Config, now: EventTime) -> Vec<Finding> {
     for report in &reports {
         // What is provisional need not be kept for long.
         let outage_ms = if report.topic == config.topic_live_metrics { 0 } else { OUTAGE_MS };
-        let needs = Needs { replay_ms: 2 * config.snapshot_every_ms, outage_ms };
+        let replay_ms = 2 * config.snapshot_every_ms;
+        let needs = Needs { replay_ms, outage_ms, refill_ms: refill_ms(config, &report.topic) };
         findings.extend(judge(report, &options.bootstrap, needs));
     }
     let is_bound = |report: &TopicReport| report.role == TopicRole::Epochs && report.found.is_some();
@@ -59,6 +60,22 @@ struct Needs {
     replay_ms: i64,
     /// Whoever reads it may be away for so long.
     outage_ms: i64,
+    /// A Redis that was emptied is filled again with so much of it.
+    refill_ms: i64,
+}
+
+/// How far the windows of a topic go back that are kept in a Redis.
+fn refill_ms(config: &Config, topic: &str) -> i64 {
+    if config.redis_host.is_none() && config.redis_sentinels.is_none() {
+        return 0;
+    }
+    let windows = [
+        (&config.topic_event_metrics, config.event_window_ms),
+        (&config.topic_performance_metrics, config.performance_window_ms),
+        (&config.topic_session_window_metrics, config.session_window_ms),
+    ];
+    let window_ms = windows.into_iter().find(|(name, _)| *name == topic).map_or(0, |(_, ms)| ms);
+    window_ms.saturating_mul(i64::try_from(config.cache_windows_kept).unwrap_or(i64::MAX))
 }
 
 /// Judges a topic.
@@ -101,7 +118,7 @@ fn too_short(report: &TopicReport, bootstrap: &str, kept_ms: i64, needs: Needs) 
     if kept_ms < 0 {
         return None;
     }
-    let Needs { replay_ms, outage_ms } = needs;
+    let Needs { replay_ms, outage_ms, refill_ms } = needs;
     let (state, why) = match report.role {
         TopicRole::Events if kept_ms < replay_ms => {
             (State::Wrong, format!("a start reads {} again (twice snapshot.every)", show_span(replay_ms)))
@@ -109,10 +126,17 @@ fn too_short(report: &TopicReport, bootstrap: &str, kept_ms: i64, needs: Needs) 
         TopicRole::Events | TopicRole::Rows if kept_ms < outage_ms => {
             (State::Warning, "whoever reads it and is away for longer loses what is in it".to_owned())
         }
+        TopicRole::Rows if kept_ms < refill_ms => (
+            State::Warning,
+            format!(
+                "a Redis that was emptied is filled again with {} of it (cache.windows_kept)",
+                show_span(refill_ms)
+            ),
+        ),
         _ => return None,
     };
     let found = format!("kept {} only: {why}", show_span(kept_ms));
-    let wanted = OUTAGE_MS.max(2 * replay_ms);
+    let wanted = OUTAGE_MS.max(2 * replay_ms).max(refill_ms);
     Some(Finding::new(PART, format!("topic {}", report.topic), state, found).with_remedy(format!(
         "kafka-configs --bootstrap-server {bootstrap} --alter --topic {} --add-config retention.ms={wanted}",
         report.topic
@@ -144,11 +168,15 @@ mod tests {
             (TopicRole::Events, Some(600_000), State::Warning),
             (TopicRole::Events, Some(59_999), State::Wrong),
             (TopicRole::Rows, Some(59_999), State::Warning),
-            (TopicRole::Rows, Some(3_600_000), State::Ok),
+            (TopicRole::Rows, Some(3_600_000), State::Warning),
+            (TopicRole::Rows, Some(7_200_000), State::Ok),
             (TopicRole::Epochs, Some(-1), State::Ok),
         ] {
-            let findings =
-                judge(&report(role, retention_ms), "b:1", Needs { replay_ms: 60_000, outage_ms: OUTAGE_MS });
+            let findings = judge(
+                &report(role, retention_ms),
+                "b:1",
+                Needs { replay_ms: 60_000, outage_ms: OUTAGE_MS, refill_ms: 7_200_000 },
+            );
             let states: Vec<State> = findings.iter().map(|finding| finding.state).collect();
             assert_eq!(states, [state], "{role:?} {retention_ms:?}: {findings:?}");
             let has_remedy = findings.iter().all(|it| it.remedy.is_some() == (it.state != State::Ok));

@@ -19,15 +19,15 @@ use crate::stack::{ROLES, Stack};
 const AWAY: Duration = Duration::from_mins(1);
 
 /// Both servers, of a test's own.
-struct Stores {
-    clickhouse: ClickHouse,
-    redis: Redis,
+pub(crate) struct Stores {
+    pub(crate) clickhouse: ClickHouse,
+    pub(crate) redis: Redis,
     _dir: TempDir,
 }
 
 impl Stores {
     /// `None` where there is no Redis to start.
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         redis::installed().map_err(|missing| tools::left_out(&format!("{missing:#}"))).ok()?;
         let dir = TempDir::new().expect("a temporary directory");
         let clickhouse = ClickHouse::start(&dir.path().join("clickhouse")).expect("a server starts");
@@ -36,7 +36,7 @@ impl Stores {
     }
 
     /// A pipeline that stores in both.
-    fn stack(&self, bootstrap: &str) -> Stack {
+    pub(crate) fn stack(&self, bootstrap: &str) -> Stack {
         let mut stack = stack_with(bootstrap, self.clickhouse.address(), "analytics");
         let (host, port) = self.redis.address().rsplit_once(':').expect("an address");
         stack.settings.extend([

@@ -22,12 +22,30 @@ pub(super) fn connect(config: &RedisConfig) -> Result<redis::Connection, Failure
     Err(failure.expect("there is a server"))
 }
 
-fn connect_to(server: &HostPort, config: &RedisConfig) -> Result<redis::Connection, Failure> {
+/// A connection to the server that a writer would take, whatever that is.
+pub(super) fn connect_to_look(config: &RedisConfig) -> Result<(HostPort, redis::Connection), Failure> {
+    let mut failure = None;
+    for server in candidates(config)? {
+        match open(&server, config) {
+            Ok(connection) => return Ok((server, connection)),
+            Err(found) => failure = failure.or(Some(found.met_at(&server, config))),
+        }
+    }
+    Err(failure.expect("there is a server"))
+}
+
+fn open(server: &HostPort, config: &RedisConfig) -> Result<redis::Connection, Failure> {
     let failure = |error| Failure::of(&error);
     let connected = client(server, config)?.get_connection_with_timeout(config.connect_timeout);
-    let mut connection = connected.map_err(|error| Failure::of_connecting(&error))?;
+    let connection = connected.map_err(|error| Failure::of_connecting(&error))?;
     connection.set_read_timeout(Some(config.answer_timeout)).map_err(failure)?;
     connection.set_write_timeout(Some(config.answer_timeout)).map_err(failure)?;
+    Ok(connection)
+}
+
+fn connect_to(server: &HostPort, config: &RedisConfig) -> Result<redis::Connection, Failure> {
+    let failure = |error| Failure::of(&error);
+    let mut connection = open(server, config)?;
     let said: String = info().query(&mut connection).map_err(failure)?;
     judge(&said, wanted(config, true))?;
     let listed: Value = library::list().query(&mut connection).map_err(failure)?;
@@ -118,7 +136,7 @@ fn client(server: &HostPort, config: &RedisConfig) -> Result<Client, Failure> {
     Client::open(info.set_redis_settings(settings)).map_err(|error| Failure::of(&error))
 }
 
-fn wanted(config: &RedisConfig, writes: bool) -> Wanted {
+pub(super) fn wanted(config: &RedisConfig, writes: bool) -> Wanted {
     Wanted { writes, by_sentinels: matches!(config.at, RedisAt::Sentinels(_)) }
 }
 

@@ -72,6 +72,17 @@ impl Failure {
         Self::Refused(format!("the answer makes no sense: {shown}"))
     }
 
+    /// What it says.
+    pub(super) fn into_reason(self) -> String {
+        match self {
+            Self::Unreachable(reason)
+            | Self::Refused(reason)
+            | Self::Unfit(reason)
+            | Self::Demoted(reason) => reason,
+            Self::NotLoaded => NOT_LOADED.to_owned(),
+        }
+    }
+
     /// As a writer says it.
     pub(super) fn write(self, address: &str) -> WriteError {
         let address = address.to_owned();
