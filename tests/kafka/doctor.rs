@@ -41,6 +41,7 @@ fn everything_is_looked_at_and_what_is_wrong_is_told_with_its_remedy() {
     }
     let found = doctor(&stack);
     assert_eq!((found.code, others(&found)), (Some(0), BTreeMap::new()), "{}", found.out);
+    assert!(found.out.contains("all that a sink needs"), "{}", found.out);
     let table = run(&mut stack.tool(&["doctor"]));
     assert!(table.out.ends_with(" ok, 0 warnings, 0 away, 0 wrong\n"), "{}", table.out);
 

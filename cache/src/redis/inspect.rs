@@ -76,10 +76,9 @@ fn missing_rights(connection: &mut Connection, prefix: &str) -> Option<Vec<Strin
     let mut missing = Vec::new();
     for command in needed {
         let told: Value = redis::cmd("ACL").arg("DRYRUN").arg(&user).arg(command).query(connection).ok()?;
-        match text(&told) {
-            Some("OK") => {}
-            Some(reason) => missing.push(reason.to_owned()),
-            None => return None,
+        match &told {
+            Value::Okay => {}
+            told => missing.push(text(told)?.to_owned()),
         }
     }
     Some(missing)
