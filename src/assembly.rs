@@ -90,8 +90,10 @@ impl Pipeline {
         script: Script,
         watchers: Watchers,
     ) -> Result<Self, CommandError> {
-        let Watchers { observer, is_stored, store, cache } = watchers;
-        let sinks = start_sinks(log, config, is_stored, store, cache)?;
+        let Watchers { observer, is_stored, accepts_gap, store, cache } = watchers;
+        let accept_gap = accepts_gap;
+        let stored = is_stored.then(|| tidegate_sinks::Config { accept_gap, ..sink_config(config) });
+        let sinks = start_sinks(log, config, stored, store, cache)?;
         let clock = Arc::new(SystemClock) as Arc<dyn Clock>;
         let open_reader = || log.reader();
         let running = match dataflow {
@@ -191,29 +193,31 @@ impl Drained {
 fn start_sinks(
     log: &Log,
     config: &Config,
-    is_stored: bool,
+    stored: Option<tidegate_sinks::Config>,
     metrics: Option<SinkMetrics>,
     cache: Option<WatchedCache>,
 ) -> Result<Vec<SinkThread>, CommandError> {
     let path = Path::new(&config.data_dir).join(METRICS_FILE);
     let mut threads = Vec::new();
-    let is_on_clickhouse = is_stored && clickhouse::is_used(config);
-    if is_on_clickhouse {
-        threads.push(clickhouse::start(log, config, metrics)?);
-    } else if is_stored {
-        std::fs::create_dir_all(&config.data_dir)?;
-        // The file is there before the cache begins from it.
-        let store = SqliteStore::open(&path).map_err(|error| {
-            let newer = matches!(error, OpenError::NewerFormat { .. });
-            CommandError::new(if newer { Exit::Refused } else { Exit::Failure }, error)
-        })?;
-        let sink = Sink::new(log.row_reader()?, store, sink_config(config));
-        let steps = StoreSteps { sink, metrics, gathers: Duration::ZERO, rows_max: 0, is_behind: true };
-        threads.push(SinkThread::start(steps, Arc::new(SystemClock))?);
+    let is_in_file = stored.is_some() && !clickhouse::is_used(config);
+    match stored {
+        None => {}
+        Some(own) if !is_in_file => threads.push(clickhouse::start(log, config, own, metrics)?),
+        Some(own) => {
+            std::fs::create_dir_all(&config.data_dir)?;
+            // The file is there before the cache begins from it.
+            let store = SqliteStore::open(&path).map_err(|error| {
+                let newer = matches!(error, OpenError::NewerFormat { .. });
+                CommandError::new(if newer { Exit::Refused } else { Exit::Failure }, error)
+            })?;
+            let sink = Sink::new(log.row_reader()?, store, own);
+            let steps = StoreSteps { sink, metrics, gathers: Duration::ZERO, rows_max: 0, is_behind: true };
+            threads.push(SinkThread::start(steps, Arc::new(SystemClock))?);
+        }
     }
     if let Some(watched) = cache {
         let seed: Box<dyn SeedSource> =
-            if is_stored && !is_on_clickhouse { Box::new(SqliteSeed::new(&path)) } else { Box::new(NoSeed) };
+            if is_in_file { Box::new(SqliteSeed::new(&path)) } else { Box::new(NoSeed) };
         threads.push(cache::start(log, config, watched, seed)?);
     }
     Ok(threads)

@@ -73,7 +73,8 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<
             role(&loaded.config, Roles::DATAFLOW, accept, out)
         }
         Command::Sink(args) => {
-            role(&args.with_host(loaded.config.clone()), args.roles(), Accept::default(), out)
+            let accept = Accept { gap: args.accept_gap, ..Accept::default() };
+            role(&args.with_host(loaded.config.clone()), args.roles(), accept, out)
         }
         Command::CacheApi(_) => role(&loaded.config, Roles::CACHE_API, Accept::default(), out),
         Command::Topics(command) => commands::topics::run(command, &loaded.config, out),

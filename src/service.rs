@@ -130,6 +130,7 @@ impl Service {
                 }
             }),
             is_stored: roles.has(Role::Store),
+            accepts_gap: accept.gap,
             store: roles
                 .has(Role::Store)
                 .then(|| SinkMetrics::register(&mut registries.sinks, config.store_batch_rows)),

@@ -118,9 +118,8 @@ impl ClickHouseStore {
             self.is_open = true;
         }
         if self.session.is_none() {
-            let (server, config, renew) = (&self.server, &self.config, self.may_arrive_late);
+            let (server, config, renew) = (&self.server, &self.config, &mut self.may_arrive_late);
             self.session = Some(Session::begin(server, config, &self.topics, &mut self.generation, renew)?);
-            self.may_arrive_late = false;
         }
         Ok(self.session.as_mut().expect("it was just begun"))
     }

@@ -188,18 +188,33 @@ fn a_partition_that_cannot_be_read_does_not_hold_up_the_others() {
 
 #[test]
 fn rows_removed_before_they_were_stored_are_an_error_unless_the_gap_is_accepted() {
-    let (log, place) = (log_of(10), Place::new());
+    let (log, place) = (log_of(2), Place::new());
+    run(&log, &place, Config::default());
+    for minute in 2..10 {
+        log.push(EVENTS, 0, 5, Op::Final, event_json(minute, "click", 1));
+    }
     log.remove_before(EVENTS, 0, 4);
     let mut sink = Sink::new(log.clone(), place.store(), Config::default());
     for _ in 0..2 {
         let error = sink.step(NOW).expect_err("rows are gone").to_string();
         assert!(
-            error.starts_with("offsets 0 to 4 (exclusive) of partition 0 of topic event_metrics are gone"),
+            error.starts_with("offsets 2 to 4 (exclusive) of partition 0 of topic event_metrics are gone"),
             "{error}"
         );
+        assert!(error.ends_with("--accept-gap"), "{error}");
     }
-    assert!(place.dump(EVENTS).is_empty());
+    assert_eq!(place.dump(EVENTS).len(), 2);
     run(&log, &place, Config { accept_gap: true, ..Config::default() });
+    assert_eq!(place.dump(EVENTS).len(), 8);
+    assert_eq!(place.dump("sink_gaps"), [[EVENTS, "0", "2", "4"]]);
+}
+
+/// A store that is put beside a deployment of some age: nothing can be missing in it that it ever had.
+#[test]
+fn a_new_store_begins_with_what_the_log_still_has() {
+    let (log, place) = (log_of(10), Place::new());
+    log.remove_before(EVENTS, 0, 4);
+    run(&log, &place, Config::default());
     assert_eq!(place.dump(EVENTS).len(), 6);
     assert_eq!(place.dump("sink_gaps"), [[EVENTS, "0", "0", "4"]]);
 }

@@ -38,6 +38,7 @@ pub(crate) fn clickhouse_config(config: &Config) -> tidegate_sinks::ClickHouseCo
 pub(super) fn start(
     log: &Log,
     config: &Config,
+    own: tidegate_sinks::Config,
     metrics: Option<SinkMetrics>,
 ) -> Result<SinkThread, CommandError> {
     use std::sync::Arc;
@@ -45,11 +46,9 @@ pub(super) fn start(
     use tidegate_runner::clock::SystemClock;
     use tidegate_sinks::{ClickHouseStore, Sink};
 
-    use super::sink_config;
     use super::watched::StoreSteps;
     use crate::config::duration;
 
-    let own = sink_config(config);
     let store = ClickHouseStore::with_topics(clickhouse_config(config), own.topics.clone())?;
     let sink = Sink::new(log.row_reader()?, store, own);
     let gathers = duration(config.store_batch_wait_ms);
@@ -59,7 +58,12 @@ pub(super) fn start(
 
 /// This program knows no ClickHouse.
 #[cfg(not(feature = "clickhouse"))]
-pub(super) fn start(_: &Log, _: &Config, _: Option<SinkMetrics>) -> Result<SinkThread, CommandError> {
+pub(super) fn start(
+    _: &Log,
+    _: &Config,
+    _: tidegate_sinks::Config,
+    _: Option<SinkMetrics>,
+) -> Result<SinkThread, CommandError> {
     Err(without_clickhouse())
 }
 

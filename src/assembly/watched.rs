@@ -21,6 +21,8 @@ pub(crate) struct Watchers {
     pub(crate) observer: Box<dyn Observer>,
     /// Whether rows go to the metric store.
     pub(crate) is_stored: bool,
+    /// Whether it goes on behind rows that are gone from the log before it had them.
+    pub(crate) accepts_gap: bool,
     /// Counts what it takes.
     pub(crate) store: Option<SinkMetrics>,
     /// The cache, where this process fills it.
@@ -40,7 +42,7 @@ pub(crate) struct WatchedCache {
 impl Watchers {
     /// Nobody, and no cache: rows go to the metric store.
     pub(crate) fn none() -> Self {
-        Self { observer: Box::new(()), is_stored: true, store: None, cache: None }
+        Self { observer: Box::new(()), is_stored: true, accepts_gap: false, store: None, cache: None }
     }
 }
 

@@ -55,6 +55,7 @@ fn cannot(bootstrap: &str, error: &OpenError) -> Finding {
 
 /// For how long a topic is to keep what is in it.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "the unit is part of each name")]
 struct Needs {
     /// A start reads so much of the events again.
     replay_ms: i64,

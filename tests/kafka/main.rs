@@ -5,6 +5,7 @@ mod clickhouse;
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
+mod corrections;
 mod doctor;
 mod load;
 mod migration;

@@ -59,7 +59,10 @@ impl ClickHouseStore {
         let source = (log.topic.clone(), log.partition);
         let before = self.session()?.positions.get(&source).copied().unwrap_or_default();
         let position = Position { next: log.start, last: None };
-        self.put_progress(source, Progress { position, since: log.since, ..before })
+        self.put_progress(source, Progress { position, since: log.since, ..before })?;
+        // The same offsets come again, of other rows: their inserts must have other names.
+        self.session = None;
+        Ok(())
     }
 
     /// How far the partition is stored, which must not be below `start`: the rows between would be lost.

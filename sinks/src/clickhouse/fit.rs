@@ -159,7 +159,8 @@ pub(super) fn migration(
     let (table, columns) = (path(layout.name), list(kept()));
     // A copy that was interrupted is made anew.
     let drop = format!("DROP TABLE IF EXISTS {} SYNC", path(&new));
-    let mut statements = vec![drop, layout.create(database, &new, ttl_days)];
+    // It forgets nothing as long as it is compared with the table.
+    let mut statements = vec![drop, layout.create(database, &new, None)];
     if !key.is_empty() {
         statements.push(format!(
             "INSERT INTO {} ({columns}) SELECT {columns} FROM {table} ORDER BY {key}{newest} LIMIT 1 BY {key}",
@@ -167,6 +168,7 @@ pub(super) fn migration(
         ));
     }
     statements.push(format!("RENAME TABLE {table} TO {}, {} TO {table}", path(&old), path(&new)));
+    statements.extend(layout.forget(database, ttl_days));
     statements
 }
 

@@ -236,6 +236,13 @@ impl TableLayout {
         )
     }
 
+    /// The statement that has a table forget old rows, where it is to.
+    pub(super) fn forget(&self, database: &str, ttl_days: Option<u16>) -> Option<String> {
+        let (end, days) = self.end.zip(ttl_days)?;
+        let table = format!("{}.{}", quote(database), quote(self.name));
+        Some(format!("ALTER TABLE {table} MODIFY TTL {} + INTERVAL {days} DAY", quote(end)))
+    }
+
     /// The statement that has a table know inserts that are repeated.
     pub(super) fn deduplicate(&self, database: &str) -> String {
         format!(

@@ -139,7 +139,13 @@ impl Migration<'_> {
                 Some(like) if all.contains_key(&copy) => {
                     self.compare(layout, like, &kept)?;
                     let rename = format!("RENAME TABLE {} TO {}", path(&copy), path(layout.name));
-                    self.run(layout, &rename)
+                    let forget = layout.forget(&database, self.config.ttl_days);
+                    for statement in [rename].into_iter().chain(forget) {
+                        if self.run(layout, &statement)?.is_break() {
+                            return Ok(ControlFlow::Break(()));
+                        }
+                    }
+                    Ok(ControlFlow::Continue(()))
                 }
                 Some(_) => Err(MigrateError::Gone { table: plain(layout.name), kept: plain(&kept) }),
                 None => self.run(layout, &layout.create(&database, layout.name, self.config.ttl_days)),
@@ -151,8 +157,8 @@ impl Migration<'_> {
             return Err(MigrateError::Kept { kept: plain(&kept) });
         }
         let statements = fit::migration(layout, &database, found, &misfit, self.config.ttl_days);
-        for (statement, at) in statements.iter().zip(1..) {
-            if is_copied && at == statements.len() {
+        for statement in &statements {
+            if is_copied && statement.starts_with("RENAME ") {
                 self.compare(layout, found, layout.name)?;
             }
             if self.run(layout, statement)?.is_break() {

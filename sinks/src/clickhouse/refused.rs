@@ -4,6 +4,8 @@
 //! not fit their table; the others are stored. Rows go from the first to the last throughout: what lies before the
 //! newest row of a table is stored or kept, whenever the process ends.
 
+use std::collections::BTreeMap;
+
 use tidegate_model::Schema;
 
 use super::{ClickHouseStore, keys, label, plan};
@@ -50,12 +52,18 @@ impl ClickHouseStore {
                 }
                 Err(NotStored::Refused(reason)) if piece.len() == 1 => {
                     refused += 1;
-                    self.may_be_refused(batch, refused, &reason)?;
+                    let before = &rows[..rows.len() - left.len()];
+                    if let Err(error) = self.may_be_refused(batch, refused, &reason) {
+                        // All of them wait, and what they should have replaced is there meanwhile.
+                        if let Table::Metrics(schema) = batch.table {
+                            self.bring_back(schema, batch, before, left)?;
+                        }
+                        return Err(error);
+                    }
                     let kept = kept(batch.table, &piece[0], &reason);
                     self.put_unreadable(batch, std::slice::from_ref(&kept), &mut applied)?;
                     if let Table::Metrics(schema) = batch.table {
-                        let at = rows.len() - left.len();
-                        self.bring_back(schema, batch, &rows[..at], &piece[0])?;
+                        self.bring_back(schema, batch, before, piece)?;
                     }
                     (left, bound) = (behind, None);
                 }
@@ -66,30 +74,38 @@ impl ClickHouseStore {
         Ok(applied)
     }
 
-    /// Inserts the row again that `refused` should have replaced, unless one of the rows `before` it did, or removed it.
+    /// Inserts the rows again that those of `refused` should have replaced, unless one of the rows `before` did, or
+    /// removed them.
     fn bring_back(
         &mut self,
         schema: &'static Schema,
         batch: &Batch,
         before: &[Row],
-        refused: &Row,
+        refused: &[Row],
     ) -> Result<(), StoreError> {
-        let key = plan::key(schema, refused).expect("only a row that has one is refused");
-        let Some((stamp, bytes)) = self.replaced.remove(&key) else { return Ok(()) };
-        let is_newer = |row: &Row| (row.epoch.0, row.offset.0) > (stamp.version, stamp.offset);
-        if before.iter().any(|row| is_newer(row) && plan::key(schema, row).as_ref() == Some(&key)) {
+        let (Some(first), Some(last)) = (refused.first(), refused.last()) else { return Ok(()) };
+        let keys = refused.iter().filter_map(|row| plan::key(schema, row));
+        let replaced = keys.filter_map(|key| self.replaced.remove(&key).map(|whole| (key, whole)));
+        let mut replaced: BTreeMap<_, _> = replaced.collect();
+        for row in before {
+            let is_newer = |stamp: &plan::Stamp| (row.epoch.0, row.offset.0) > (stamp.version, stamp.offset);
+            if let Some(key) = plan::key(schema, row)
+                && replaced.get(&key).is_some_and(|(stamp, _)| is_newer(stamp))
+            {
+                replaced.remove(&key);
+            }
+        }
+        let keys: Vec<Box<[u8]>> = replaced.keys().cloned().collect();
+        let there = keys::look_up(&self.server, schema, &keys, self.config.keys_bytes_max)?;
+        replaced.retain(|key, _| !there.contains_key(key));
+        if replaced.is_empty() {
             return Ok(());
         }
-        let there =
-            keys::look_up(&self.server, schema, std::slice::from_ref(&key), self.config.keys_bytes_max)?;
-        if !there.is_empty() {
-            return Ok(());
-        }
-        let offset = refused.offset.0;
-        let token = self.session()?.token(&batch.topic, batch.partition.0, offset, offset);
+        let bytes: Vec<u8> = replaced.into_values().flat_map(|(_, bytes)| bytes).collect();
+        let token = self.session()?.token(&batch.topic, batch.partition.0, first.offset.0, last.offset.0);
         match self.insert(schema.table, format!("{token}/back"), bytes) {
             Err(NotStored::Failed(error)) => Err(error),
-            // A row that the table itself would not take any more is gone, too.
+            // Rows that the table itself would not take any more are gone, too.
             Ok(()) | Err(NotStored::Refused(_)) => Ok(()),
         }
     }

@@ -29,10 +29,11 @@ impl Session {
         config: &ClickHouseConfig,
         topics: &[Topic],
         generation: &mut Option<Generation>,
-        renew: bool,
+        renew: &mut bool,
     ) -> Result<Self, StoreError> {
         // In this order: see the module on generations.
-        let generation = Generation::assert(generation, renew, server, config)?;
+        let generation = Generation::assert(generation, *renew, server, config)?;
+        *renew = false;
         let Around { name, deduplication } = nobody_writes(server)?;
         let positions = positions::load(server, topics)?;
         Ok(Self { positions, prefix: format!("{}{name}", prefix(server)), generation, deduplication })

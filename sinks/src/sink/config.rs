@@ -34,7 +34,8 @@ pub struct Config {
     /// A step forgets so many rows at most; when there are more, the next step goes on with them.
     pub retention_rows_max: usize,
     /// Go on behind rows that the log has removed before they were stored. The gap is noted in the
-    /// store. Without this such a gap is an error.
+    /// store. Without this such a gap is an error, except where nothing was ever stored of the partition: a new
+    /// store begins with what there is.
     pub accept_gap: bool,
 }
 

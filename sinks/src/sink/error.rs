@@ -37,7 +37,7 @@ pub enum SinkError {
     /// Rows that were not stored yet are gone from the log.
     #[error(
         "offsets {from} to {available} (exclusive) of partition {partition} of topic {topic} are gone from the log \
-         before they were stored; bring back the metric store that held them, or accept the gap"
+         before they were stored; bring back the metric store that held them, or go on without them, once: --accept-gap"
     )]
     RowsRemoved {
         /// The topic.

@@ -44,7 +44,7 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
         };
         let count = rows.len();
         if let Some(last) = rows.last() {
-            let last = LastRow { offset: last.offset, epoch: last.epoch };
+            let last = LastRow { offset: last.offset, epoch: continuity::as_stored(last.epoch) };
             let topic_name = topic.name.clone();
             let range = position.next..end;
             let batch = Batch { table: topic.table, topic: topic_name, partition, range, rows };
@@ -137,7 +137,10 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
             progress.caught_up &= !self.go_on(source, last, continuity, progress)?;
             return Ok(());
         }
-        if !self.config.accept_gap {
+        // Of a partition that nothing was ever stored from, nothing can be missing that was there before.
+        let positions = self.positions.as_ref().expect("a step begins by asking the store");
+        let is_first = !positions.contains_key(source);
+        if !self.config.accept_gap && !is_first {
             let available = available.start;
             return Err(SinkError::RowsRemoved { topic, partition, from, available });
         }

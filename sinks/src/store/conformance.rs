@@ -43,6 +43,7 @@ pub fn check_all<H: Harness>(mut new: impl FnMut() -> H) {
     durable::a_range_without_rows_moves_the_position(&mut new());
     durable::a_skipped_gap_is_passed(&mut new());
     durable::a_new_log_begins_anew_and_rows_stay(&mut new());
+    durable::rows_of_a_new_log_are_no_repetitions(&mut new());
     durable::partitions_and_topics_are_independent(&mut new());
     durable::expiry_takes_what_is_old_and_no_more_than_allowed(&mut new());
 }

@@ -106,6 +106,10 @@ pub struct SinkArgs {
     /// Its Prometheus metrics and health [default: 8001]
     #[arg(long, value_name = "ADDRESS")]
     sink_listen: Option<String>,
+
+    /// Go on behind rows that are gone from the log and that the metric store never had; the gap is noted in `sink_gaps`
+    #[arg(long)]
+    pub accept_gap: bool,
 }
 
 /// A sink of its own.

@@ -147,3 +147,15 @@ pub(super) fn a_new_log_begins_anew_and_rows_stay(harness: &mut impl Harness) {
     assert_eq!((applied.put, applied.repeated), (1, 0), "another row lay at that offset of the old log");
     expect(harness, &[("a", 1), ("b", 7), ("c", 7), ("d", 7)]);
 }
+
+/// Rows of both logs lie at the same offsets, and the second one does not pass for a repetition of the first.
+pub(super) fn rows_of_a_new_log_are_no_repetitions(harness: &mut impl Harness) {
+    let mut store = harness.open();
+    let (topic, partition) = ("event_metrics".into(), PartitionId(0));
+    let log = NewLog { topic, partition, start: Offset(0), since: Epoch(9) };
+    apply(&mut store, &batch(0..2, vec![row(0, 5, put(0, "a", 1)), row(1, 5, put(1, "b", 1))]));
+    store.adopt(&log).expect("the store is writable");
+    let applied = apply(&mut store, &batch(0..2, vec![row(0, 9, put(0, "a", 7)), row(1, 9, put(2, "c", 7))]));
+    assert_eq!((applied.put, applied.repeated), (2, 0));
+    expect(harness, &[("a", 7), ("b", 1), ("c", 7)]);
+}
