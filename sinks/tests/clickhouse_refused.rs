@@ -129,6 +129,33 @@ fn a_table_that_refuses_every_row_is_named_and_rows_wait() {
     assert_eq!(database.query("SELECT count(), uniqExact(log_offset) FROM $.event_metrics"), "50\t50\n");
 }
 
+/// Of many corrections that wait, the rows that they are to replace are there until the table is mended.
+#[test]
+fn what_waiting_corrections_are_to_replace_can_be_read_meanwhile() {
+    let Ok(address) = test_clickhouse() else { return };
+    let database = Database::new(&address);
+    database.prepare();
+    let log = MemoryLog::default();
+    for minute in 0..20 {
+        log.push(EVENTS, 0, 5, Op::Final, event_json(minute, "click", 1));
+    }
+    let config = ClickHouseConfig { refused_rows_max: 2, ..database.config() };
+    let store = ClickHouseStore::new(config).expect("there is room");
+    let mut sink = Sink::new(log.clone(), store, Config::default());
+    run(&mut sink);
+    database.query("ALTER TABLE $.event_metrics ADD CONSTRAINT none CHECK event_count < 9");
+    for minute in 0..20 {
+        log.push(EVENTS, 0, 6, Op::Correct, event_json(minute, "click", 10));
+    }
+    for _ in 0..2 {
+        sink.step(NOW).expect_err("it is the table");
+        assert_eq!(database.events(), (0..20).map(|minute| shown(minute, 1, 5)).collect::<Vec<_>>());
+    }
+    database.query("ALTER TABLE $.event_metrics DROP CONSTRAINT none");
+    run(&mut sink);
+    assert_eq!(database.events(), (0..20).map(|minute| shown(minute, 10, 6)).collect::<Vec<_>>());
+}
+
 /// The connection breaks at every piece in turn while bad rows are looked for, and the process ends with it.
 #[test]
 fn wherever_it_ends_every_row_is_stored_or_put_aside_once() {

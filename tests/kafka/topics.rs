@@ -7,6 +7,7 @@ use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 
 /// Whoever runs the brokers.
@@ -26,6 +27,14 @@ impl Admin {
         let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
         let topic = settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value));
         done(self.client.create_topics([&topic], &self.options));
+        // It is there before everybody is told of it.
+        crate::common::wait_for("the topic to be seen", || {
+            let seen =
+                self.client.inner().fetch_metadata(Some(topic.name), std::time::Duration::from_secs(30));
+            let seen = seen.expect("the broker answers");
+            let is_seen = |seen: &MetadataTopic| seen.error().is_none() && !seen.partitions().is_empty();
+            seen.topics().first().is_some_and(is_seen).then_some(())
+        });
     }
 
     /// Sets a topic's settings; those that are not named are back at their defaults.
