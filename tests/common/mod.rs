@@ -42,7 +42,7 @@ pub(crate) fn run(command: &mut Command) -> Ran {
 }
 
 /// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// The rows that a query gives, as JSON objects.
 #[allow(dead_code, reason = "not every test binary looks into the tables")]
