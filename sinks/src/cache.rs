@@ -44,6 +44,9 @@ pub struct CacheSink<R, C, S> {
     read_from: BTreeMap<TopicPartition, Offset>,
     /// Partitions whose position was compared with what the log holds there.
     compared: BTreeSet<TopicPartition>,
+    /// Topics that were seeded in this step. What that seed did not have, another one would not have either, and it
+    /// would take back what was passed since.
+    seeded: BTreeSet<Arc<str>>,
     /// How far event time had come when the step began: provisional rows of windows before it are over.
     frontier: EventTime,
     /// What the log was told, and when it was last told something.
@@ -93,6 +96,7 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
             positions: None,
             read_from: BTreeMap::new(),
             compared: BTreeSet::new(),
+            seeded: BTreeSet::new(),
             frontier: EventTime::MIN,
             acknowledged: BTreeMap::new(),
             acknowledged_at: None,
@@ -127,6 +131,7 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
         self.frontier = as_of.map_or(EventTime::MIN, |as_of| as_of.frontier);
         let mut progress = CacheProgress { caught_up: true, complete: true, ..CacheProgress::default() };
         let mut failed = None;
+        self.seeded.clear();
         self.begin(now, &mut progress)?;
         for source in Arc::clone(&self.sources).iter() {
             self.step_topic(source, now, &mut progress, &mut failed)?;
@@ -159,18 +164,26 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
             return Ok(());
         }
         let topics = self.config.topics.clone();
-        self.seed(&topics, now)?;
-        progress.seeded += 1;
-        Ok(())
+        self.seed(&topics, now, progress)
     }
 
     /// Begins anew with what the metric store holds of `topics`.
-    fn seed(&mut self, topics: &[CachedTopic], now: EventTime) -> Result<(), CacheSinkError> {
+    fn seed(
+        &mut self,
+        topics: &[CachedTopic],
+        now: EventTime,
+        progress: &mut CacheProgress,
+    ) -> Result<(), CacheSinkError> {
         let seed = self.seeds.seed(topics, self.config.windows_kept).map_err(CacheSinkError::Seed)?;
         self.cache.seed(&seed, now)?;
         self.positions = Some(self.cache.positions()?);
-        self.read_from.retain(|(read, _), _| topics.iter().all(|topic| topic.name != *read));
+        let is_seeded = |name: &Arc<str>| topics.iter().any(|topic| topic.name == *name);
+        self.read_from.retain(|(read, _), _| !is_seeded(read));
+        // Its positions are those of the store now.
+        self.compared.retain(|(compared, _)| !is_seeded(compared));
+        self.seeded.extend(topics.iter().map(|topic| Arc::clone(&topic.name)));
         self.totals.seeds += 1;
+        progress.seeded += 1;
         Ok(())
     }
 

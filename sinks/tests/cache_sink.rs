@@ -362,10 +362,108 @@ fn rows_that_nobody_has_any_more_are_told_and_their_windows_forgotten() {
     log.remove_before(EVENTS, 0, 3);
     let steps = run(&mut sink);
     let [gap] = &steps[0].gaps[..] else { panic!("{:?}", steps[0]) };
-    assert_eq!((&*gap.topic, gap.missing.clone()), (EVENTS, Offset(0)..Offset(3)));
+    assert_eq!((&*gap.topic, gap.missing.clone()), (EVENTS, Offset(1)..Offset(3)));
     assert_eq!(sink.totals().gaps, 1);
     assert_eq!(settled(&cache).keys().map(|(_, start, _)| *start).min(), Some(180_000));
     assert!(is_ready(&cache));
+}
+
+/// A log of three partitions, none of which has its first three rows any more: every step would begin anew for one of
+/// them, and take back what was passed of the others.
+fn trimmed_partitions() -> MemoryLog {
+    let log = MemoryLog::default();
+    for partition in 0..3 {
+        for minute in 0..4 {
+            let label = format!("p{partition}");
+            log.push(EVENTS, partition, 5, Op::Final, event_json(minute, &label, 1));
+        }
+        log.remove_before(EVENTS, partition, 3);
+    }
+    log.set_as_of(5, EventTime::from_millis(4 * 60_000));
+    log
+}
+
+/// Steps until it has caught up, which takes three steps at most: one that passes, one that reads, one that finds
+/// nothing.
+fn run_soon<S: SeedSource>(sink: &mut CacheSink<MemoryLog, MemoryCache, S>) -> Vec<CacheProgress> {
+    let mut steps = Vec::new();
+    while steps.last().is_none_or(|last: &CacheProgress| !last.caught_up) {
+        assert!(steps.len() < 3, "it goes on for ever: {steps:?}");
+        steps.push(sink.step(NOW).expect("a step"));
+    }
+    steps
+}
+
+#[test]
+fn a_log_that_has_lost_the_beginning_of_every_partition_is_read_without_a_store() {
+    let log = trimmed_partitions();
+    let (cache, mut sink) = sink_of(&log);
+    let steps = run_soon(&mut sink);
+    assert_eq!(steps[0].gaps.len(), 3);
+    assert_eq!(sink.totals().gaps, 3);
+    let windows = settled(&cache);
+    let counts = (0..3).map(|partition| count(&windows, 3, &format!("p{partition}")));
+    assert_eq!(counts.flatten().count(), 3, "{windows:?}");
+    assert!(is_ready(&cache));
+    assert_eq!(read(&cache, &[]).as_of.map(|as_of| as_of.epoch), Some(Epoch(5)));
+}
+
+#[test]
+fn a_store_that_is_behind_the_beginning_of_every_partition_is_asked_once() {
+    let (log, place) = (MemoryLog::default(), Place::new());
+    for partition in 0..3 {
+        log.push(EVENTS, partition, 5, Op::Final, event_json(0, &format!("p{partition}"), 1));
+    }
+    store_all(&log, &place);
+    let log = trimmed_partitions();
+    let cache = MemoryCache::new(CacheLimits::default());
+    let seeds = SqliteSeed::new(&place.file());
+    let mut sink = CacheSink::new(log, cache.clone(), seeds, CacheConfig::default());
+    run_soon(&mut sink);
+    assert_eq!((sink.totals().seeds, sink.totals().gaps), (1, 3));
+    let windows = settled(&cache);
+    assert_eq!(count(&windows, 0, "p0"), None, "nobody knows whether it is right");
+    assert_eq!(count(&windows, 3, "p2").as_deref(), Some("1"));
+    assert!(is_ready(&cache));
+}
+
+/// Its other labels may be among what is gone.
+#[test]
+fn a_late_correction_of_a_window_that_was_forgotten_does_not_bring_it_back() {
+    let log = MemoryLog::default();
+    for label in ["click", "view"] {
+        log.push(EVENTS, 0, 5, Op::Final, event_json(1, label, 1));
+    }
+    let (cache, mut sink) = sink_of(&log);
+    run(&mut sink);
+    log.push(EVENTS, 0, 6, Op::Final, event_json(2, "click", 1));
+    log.remove_before(EVENTS, 0, 3);
+    log.push(EVENTS, 0, 7, Op::Correct, event_json(1, "click", 2));
+    log.push(EVENTS, 0, 7, Op::Final, event_json(3, "click", 1));
+    run(&mut sink);
+    assert_eq!(count(&settled(&cache), 1, "click"), None, "it would show a part as if it were the whole");
+    assert_eq!(count(&settled(&cache), 3, "click").as_deref(), Some("1"));
+}
+
+/// The bindings go on meanwhile: its rows went to other partitions.
+#[test]
+fn a_partition_that_was_wiped_and_is_empty_keeps_nobody_waiting() {
+    let log = MemoryLog::default();
+    for partition in 0..2 {
+        log.push(EVENTS, partition, 5, Op::Final, event_json(1, "click", 1));
+    }
+    let (cache, mut sink) = sink_of(&log);
+    run(&mut sink);
+    log.wipe(EVENTS, 0);
+    log.set_as_of(6, EventTime::from_millis(1));
+    let progress = sink.step(NOW).expect("an empty partition says nothing");
+    assert!(progress.caught_up && progress.complete, "{progress:?}");
+    assert_eq!(read(&cache, &[]).as_of.map(|as_of| as_of.epoch), Some(Epoch(6)));
+    // As many as there were before: the position looks as if nothing had happened.
+    log.push(EVENTS, 0, 7, Op::Final, event_json(2, "click", 7));
+    let steps = run(&mut sink);
+    assert_eq!(steps.iter().map(|step| step.adopted).sum::<u64>(), 1);
+    assert_eq!(count(&settled(&cache), 2, "click").as_deref(), Some("7"));
 }
 
 #[test]

@@ -193,6 +193,8 @@ pub async fn a_seed_takes_the_place_of_what_there_was(subject: &impl Subject) {
         rows,
     };
     cache.seed(&Seed { kinds: vec![kind] }, NOW).expect("it is seeded");
+    // One without kinds takes the place of nothing.
+    cache.seed(&Seed::default(), NOW).expect("it is seeded");
     let expected = ["9: a.count=8", "6: a.count=7", "5: a.count=5 b.count=6"];
     assert_eq!(settled(&reader).await, expected);
     assert_eq!(live(&reader).await, [""; 0], "the window is closed");

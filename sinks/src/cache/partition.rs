@@ -46,8 +46,6 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
         let read = match self.read(source, partition, from, rows_max, progress) {
             Ok(read) => read,
             Err(ReadError::OutOfRange { available, .. }) => {
-                progress.caught_up = false;
-                progress.complete = false;
                 return self.out_of_range(source, &place, from, &available, now, progress);
             }
             Err(error) => {
@@ -155,8 +153,8 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
     }
 
     /// The log does not have `from`. Provisional rows that are gone are passed. For final ones the cache
-    /// begins anew with what the metric store has of their kind; where that is not enough, the kind is
-    /// forgotten, and the gap is told.
+    /// begins anew with what the metric store has of their kind, once in a step; where that is not enough, the kind
+    /// is forgotten, and the gap is told.
     fn out_of_range(
         &mut self,
         source: &Source,
@@ -167,19 +165,30 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
         progress: &mut CacheProgress,
     ) -> Result<(), CacheSinkError> {
         if available.start <= from {
+            // While it is empty, the new log may grow past `from` unseen.
+            self.compared.remove(place);
             let last = LastRow { offset: from, epoch: Epoch::default() };
             let taken = self.position(place).last;
             let (newest, last) = (taken.map(|last| last.epoch), taken.unwrap_or(last));
             let found = continuity::ends_at(available);
             let continuity = continuity::judge(&mut self.reader, (&place.0, place.1), newest, found)
                 .map_err(|error| cannot_read(place, from, error))?;
-            return self.go_on(place, last, continuity, progress).map(drop);
+            // A partition that is empty has nothing that the cache could wait for.
+            if self.go_on(place, last, continuity, progress)? {
+                progress.caught_up = false;
+                progress.complete = false;
+            }
+            return Ok(());
         }
+        // The next step reads what there is.
+        progress.caught_up = false;
+        progress.complete = false;
         let view = match source {
             Source::Live(..) => None,
             Source::Final(topic, _) => {
-                self.seed(std::slice::from_ref(topic), now)?;
-                progress.seeded += 1;
+                if !self.seeded.contains(&topic.name) {
+                    self.seed(std::slice::from_ref(topic), now, progress)?;
+                }
                 topic.schema.cache.as_ref()
             }
         };

@@ -1,6 +1,6 @@
 //! What a cache that knows nothing begins from.
 
-use tidegate_cache::{Seed, SeededKind};
+use tidegate_cache::Seed;
 
 use super::config::CachedTopic;
 use crate::store::StoreError;
@@ -21,21 +21,12 @@ impl<S: SeedSource + ?Sized> SeedSource for Box<S> {
     }
 }
 
-/// Nothing: the cache is filled from the log alone.
+/// Nothing: the cache is filled from the log alone. It has no kinds, so that nothing is cleared for it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoSeed;
 
 impl SeedSource for NoSeed {
-    fn seed(&mut self, topics: &[CachedTopic], _windows_max: usize) -> Result<Seed, StoreError> {
-        let kinds = topics.iter().filter_map(|topic| {
-            Some(SeededKind {
-                view: topic.schema.cache.as_ref()?,
-                topic: topic.name.clone(),
-                positions: [].into(),
-                left_out: None,
-                rows: Vec::new(),
-            })
-        });
-        Ok(Seed { kinds: kinds.collect() })
+    fn seed(&mut self, _topics: &[CachedTopic], _windows_max: usize) -> Result<Seed, StoreError> {
+        Ok(Seed::default())
     }
 }

@@ -103,6 +103,11 @@ impl MemoryLog {
         });
     }
 
+    /// Wipes a partition: it is there, and begins at 0 again.
+    pub(crate) fn wipe(&self, topic: &str, partition: u32) {
+        self.with(|state| state.partitions.insert((topic.to_owned(), partition), Partition::default()));
+    }
+
     /// Says how far the bindings have come.
     pub(crate) fn set_as_of(&self, epoch: u64, frontier: EventTime) {
         self.with(|state| state.as_of = Some(AsOf { epoch: Epoch(epoch), frontier }));
