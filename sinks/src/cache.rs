@@ -127,7 +127,14 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
 
     fn step_once(&mut self, now: EventTime) -> Result<CacheProgress, CacheSinkError> {
         // Asked before anything is read: every row up to there is seen by what follows.
-        let as_of = self.reader.as_of().map_err(CacheSinkError::AsOf)?;
+        let as_of = match self.reader.as_of() {
+            Ok(as_of) => as_of,
+            Err(error) => {
+                // Another log may be there when this one answers again.
+                self.compared.clear();
+                return Err(CacheSinkError::AsOf(error));
+            }
+        };
         self.frontier = as_of.map_or(EventTime::MIN, |as_of| as_of.frontier);
         let mut progress = CacheProgress { caught_up: true, complete: true, ..CacheProgress::default() };
         let mut failed = None;
@@ -198,6 +205,8 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
         let partitions = match self.reader.partitions(topic) {
             Ok(partitions) => partitions,
             Err(error) => {
+                // Another log may be there when this one answers again.
+                self.compared.retain(|(compared, _)| compared != topic);
                 let topic = Arc::clone(topic);
                 failed.get_or_insert(CacheSinkError::Partitions { topic, source: error });
                 return Ok(());

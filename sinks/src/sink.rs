@@ -101,10 +101,14 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
         progress: &mut Progress,
         failed: &mut Option<SinkError>,
     ) -> Result<(), SinkError> {
-        let mut partitions = self
-            .reader
-            .partitions(&topic.name)
-            .map_err(|source| SinkError::Partitions { topic: topic.name.clone(), source })?;
+        let mut partitions = match self.reader.partitions(&topic.name) {
+            Ok(partitions) => partitions,
+            Err(source) => {
+                // Another log may be there when this one answers again.
+                self.compared.retain(|(compared, _)| *compared != topic.name);
+                return Err(SinkError::Partitions { topic: topic.name.clone(), source });
+            }
+        };
         if !partitions.is_empty() {
             let first = self.turn % partitions.len();
             partitions.rotate_left(first);

@@ -525,6 +525,28 @@ fn a_log_whose_rows_are_all_newer_takes_the_place_of_the_old_one() {
     assert_eq!(counts.flatten().collect::<Vec<_>>(), ["1", "7", "7", "7"]);
 }
 
+/// The new log is as long as the old one, or longer: the position looks as if nothing had happened.
+#[test]
+fn a_log_that_was_away_is_compared_when_it_answers_again() {
+    let log = MemoryLog::default();
+    log.push(EVENTS, 0, 5, Op::Final, event_json(0, "click", 1));
+    let (cache, mut sink) = sink_of(&log);
+    run(&mut sink);
+    log.set_away(true);
+    let error = sink.step(NOW).expect_err("nobody answers");
+    assert!(matches!(error, CacheSinkError::AsOf(_)), "{error}");
+    log.wipe(EVENTS, 0);
+    for minute in 1..4 {
+        log.push(EVENTS, 0, 6, Op::Final, event_json(minute, "click", 7));
+    }
+    log.set_away(false);
+    assert_eq!(sink.step(NOW).expect("it answers").adopted, 1);
+    run(&mut sink);
+    let windows = settled(&cache);
+    let counts = (0..4).map(|minute| count(&windows, minute, "click"));
+    assert_eq!(counts.flatten().collect::<Vec<_>>(), ["1", "7", "7", "7"]);
+}
+
 #[test]
 fn a_store_that_cannot_be_read_is_an_error_until_it_can() {
     let (log, place) = (MemoryLog::default(), Place::new());

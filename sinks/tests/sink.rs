@@ -286,6 +286,25 @@ fn a_log_whose_rows_are_all_newer_takes_the_place_of_the_old_one() {
     }
 }
 
+/// The new log is as long as the old one: the position looks as if nothing had happened.
+#[test]
+fn a_log_that_was_away_is_compared_when_it_answers_again() {
+    let (log, place) = (log_of(10), Place::new());
+    let mut sink = Sink::new(log.clone(), place.store(), Config::default());
+    while !sink.step(NOW).expect("a step").caught_up {}
+    log.set_away(true);
+    let error = sink.step(NOW).expect_err("nobody answers");
+    assert!(matches!(error, SinkError::Partitions { .. }), "{error}");
+    log.wipe(EVENTS, 0);
+    for minute in 20..30 {
+        log.push(EVENTS, 0, 6, Op::Final, event_json(minute, "click", 7));
+    }
+    log.set_away(false);
+    let progress = sink.step(NOW).expect("it answers");
+    assert_eq!((progress.adopted, progress.applied.put), (1, 10));
+    assert_eq!(place.dump(EVENTS).len(), 20);
+}
+
 #[test]
 fn retention_works_by_event_time_a_limited_number_a_step_and_not_at_every_step() {
     let (log, place) = (log_of(60), Place::new());

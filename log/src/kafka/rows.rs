@@ -1,6 +1,7 @@
 //! Reading committed rows from Kafka.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -137,10 +138,39 @@ impl KafkaRowReader {
         }
     }
 
+    /// The next reads look at the log anew: another one may be there when this one answers again, in which a stream
+    /// would go on at the offset where it was.
+    fn forget(&mut self) {
+        self.streams.clear();
+    }
+
+    /// The newest binding of which every row can be read.
+    fn newest_whole(&mut self) -> Result<Option<AsOf>, ReadError> {
+        let newest = self.epochs.newest().map_err(|error| storage(self.epochs.name(), &error))?;
+        let newest = newest.binding.map(|binding| binding.as_of());
+        if newest != self.as_of && self.is_whole()? {
+            self.as_of = newest;
+            // Reads that begin from now on see all of it.
+            self.ends = Ends::default();
+        }
+        Ok(self.as_of)
+    }
+
+    /// Where `place` can be read. That it ends before `from` is believed when it is asked for that: an answer that
+    /// was given to another question may be older than the rows up to `from`.
+    fn look(&mut self, place: &Place, from: Offset) -> Result<Range<Offset>, ReadError> {
+        let mut found = self.ends.look(&self.looker, place, self.timeout);
+        if found.as_ref().is_ok_and(|found| found.end < from) {
+            // Each answer is used once.
+            found = self.ends.look(&self.looker, place, self.timeout);
+        }
+        found.inspect_err(|_| self.forget())
+    }
+
     fn stream(&mut self, place: &Place, from: Offset) -> Result<&mut Stream, ReadError> {
         let goes_on = self.streams.get_mut(place).is_some_and(|stream| stream.go_to(from));
         if !goes_on {
-            let available = self.ends.look(&self.looker, place, self.timeout)?;
+            let available = self.look(place, from)?;
             if from < available.start || from > available.end {
                 return Err(ReadError::OutOfRange { partition: place.1, asked: from, available });
             }
@@ -156,20 +186,14 @@ impl KafkaRowReader {
 
 impl RowReader for KafkaRowReader {
     fn partitions(&mut self, topic: &str) -> Result<Vec<PartitionId>, ReadError> {
-        self.partitions.of(topic)
+        self.partitions.of(topic).inspect_err(|_| self.forget())
     }
 
     fn as_of(&mut self) -> Result<Option<AsOf>, ReadError> {
-        let newest = self.epochs.newest().map_err(|error| storage(self.epochs.name(), &error))?;
-        let newest = newest.binding.map(|binding| binding.as_of());
-        if newest != self.as_of && self.is_whole()? {
-            self.as_of = newest;
-            // Reads that begin from now on see all of it.
-            self.ends = Ends::default();
-        }
+        let newest = self.newest_whole();
         // Messages come by queues of their own: here are only notices, which have been logged.
         drop(self.consumer.poll(Duration::ZERO));
-        Ok(self.as_of)
+        newest.inspect_err(|_| self.forget())
     }
 
     fn read(
@@ -205,9 +229,16 @@ impl RowReader for KafkaRowReader {
                         break;
                     }
                     if end.is_none() {
+                        let available = self.look(&place, position)?;
+                        if available.end < position {
+                            // It was wiped, and nothing would come before it is as long as it was.
+                            self.streams.remove(&place);
+                            return Err(ReadError::OutOfRange { partition, asked: position, available });
+                        }
                         // What is there is shown, however long it is on its way.
-                        end = Some(self.ends.look(&self.looker, &place, timeout)?.end);
+                        end = Some(available.end);
                     } else if began.elapsed() > timeout {
+                        self.forget();
                         return Err(storage(topic, &format!("nothing arrives from offset {position} on")));
                     }
                 }

@@ -44,6 +44,8 @@ struct State {
     /// Calls to `acknowledge` that fail before one succeeds.
     acknowledgements_to_fail: usize,
     unreadable: Option<(String, u32)>,
+    /// Whether it answers no question.
+    is_away: bool,
     reads: Vec<(String, u32, u64)>,
     as_of: Option<AsOf>,
 }
@@ -117,6 +119,11 @@ impl MemoryLog {
         self.with(|state| state.acknowledgements_to_fail = count);
     }
 
+    /// Whether nobody answers from now on.
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.with(|state| state.is_away = is_away);
+    }
+
     /// From now on this partition cannot be read.
     pub(crate) fn damage(&self, topic: &str, partition: u32) {
         self.with(|state| state.unreadable = Some((topic.to_owned(), partition)));
@@ -138,14 +145,15 @@ fn storage() -> ReadError {
 
 impl RowReader for MemoryLog {
     fn partitions(&mut self, topic: &str) -> Result<Vec<PartitionId>, ReadError> {
-        Ok(self.with(|state| {
+        self.with(|state| {
             let of_topic = state.partitions.keys().filter(|(name, _)| name == topic);
-            of_topic.map(|(_, partition)| PartitionId(*partition)).collect()
-        }))
+            let partitions = of_topic.map(|(_, partition)| PartitionId(*partition)).collect();
+            if state.is_away { Err(storage()) } else { Ok(partitions) }
+        })
     }
 
     fn as_of(&mut self) -> Result<Option<AsOf>, ReadError> {
-        Ok(self.with(|state| state.as_of))
+        self.with(|state| if state.is_away { Err(storage()) } else { Ok(state.as_of) })
     }
 
     fn read(
@@ -159,7 +167,7 @@ impl RowReader for MemoryLog {
         self.with(|state| {
             let at = (topic.to_owned(), partition.0);
             state.reads.push((at.0.clone(), at.1, from.0));
-            if state.unreadable.as_ref() == Some(&at) {
+            if state.is_away || state.unreadable.as_ref() == Some(&at) {
                 return Err(storage());
             }
             let Some(found) = state.partitions.get(&at) else {
