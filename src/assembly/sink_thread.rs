@@ -13,6 +13,9 @@ use crate::exit::{CommandError, Exit};
 /// How long a sink rests when nothing wakes it, and after an error.
 const REST: Duration = Duration::from_millis(500);
 
+/// How long an error that lasts is not said again: every try of every partition may have a text of its own.
+const SAID_AGAIN_AFTER: Duration = Duration::from_mins(1);
+
 /// Something that is stepped until it has caught up with the log.
 pub(super) trait Steps: Send + 'static {
     /// Why a step failed; the next one tries again, unless [`Steps::exit_of`] says otherwise.
@@ -100,7 +103,7 @@ fn run<S: Steps>(
     finish: &OnceLock<Finish>,
     clock: &dyn Clock,
 ) -> Result<(), CommandError> {
-    let mut waits: Option<String> = None;
+    let mut waits = Waits::default();
     loop {
         // Asked for before the step: what was committed until now is seen by it.
         let last = finish.get().is_some();
@@ -109,7 +112,7 @@ fn run<S: Steps>(
         let is_overdue = until.is_some_and(|until| until <= Instant::now());
         match stepped {
             Ok(caught_up) => {
-                if waits.take().is_some() {
+                if waits.ends() {
                     tracing::info!("{} goes on", S::NAME);
                 }
                 if last && caught_up {
@@ -131,12 +134,10 @@ fn run<S: Steps>(
                 if let Some(exit) = exit {
                     return Err(CommandError::new(exit, error));
                 }
-                let reason = error.to_string();
-                // Said once, and not with every try.
-                if waits.as_ref() != Some(&reason) {
+                if waits.is_to_be_said(Instant::now()) {
+                    let error = CommandError::new(Exit::Failure, error);
                     tracing::warn!(%error, "{} has to wait", S::NAME);
                 }
-                waits = Some(reason);
             }
         }
         let next = Instant::now() + sink.gathers();
@@ -145,6 +146,28 @@ fn run<S: Steps>(
         while finish.get().is_none() && Instant::now() < next {
             let _ = woken.recv_timeout(next.saturating_duration_since(Instant::now()));
         }
+    }
+}
+
+/// Whether a sink has to wait, and when that was last said.
+#[derive(Debug, Default)]
+struct Waits {
+    said: Option<Instant>,
+}
+
+impl Waits {
+    /// It failed at `now`. Says whether that is to be told: at first, and now and then while it lasts.
+    fn is_to_be_said(&mut self, now: Instant) -> bool {
+        let is_due = self.said.is_none_or(|said| now.duration_since(said) >= SAID_AGAIN_AFTER);
+        if is_due {
+            self.said = Some(now);
+        }
+        is_due
+    }
+
+    /// It goes on. Says whether it had to wait.
+    fn ends(&mut self) -> bool {
+        self.said.take().is_some()
     }
 }
 
@@ -182,6 +205,19 @@ mod tests {
     fn start() -> (mpsc::Sender<Result<bool, Failed>>, SinkThread) {
         let (tell, told) = mpsc::channel();
         (tell, SinkThread::start(Told(told), Arc::new(SystemClock)).expect("a thread"))
+    }
+
+    #[test]
+    fn an_error_that_lasts_is_said_once_a_minute() {
+        let (mut waits, began) = (Waits::default(), Instant::now());
+        let said = |waits: &mut Waits, half_seconds: u32| {
+            waits.is_to_be_said(began + half_seconds * Duration::from_millis(500))
+        };
+        let times: Vec<u32> = (0..=300).filter(|at| said(&mut waits, *at)).collect();
+        assert_eq!(times, [0, 120, 240]);
+        assert!(waits.ends(), "it goes on, and says so");
+        assert!(!waits.ends(), "once");
+        assert!(said(&mut waits, 301), "the next one is another one");
     }
 
     #[test]

@@ -143,6 +143,13 @@ impl<C: CacheWriter + 'static> Steps for CacheSteps<C> {
                         "the log does not have rows that the cache needs; their windows are gone"
                     );
                 }
+                if progress.adopted > 0 {
+                    tracing::warn!(
+                        partitions = progress.adopted,
+                        "the log is another one than before, and all its rows are newer: they are cached from its beginning, \
+                         beside the old ones"
+                    );
+                }
                 if let Some(as_of) = progress.as_of {
                     (self.watched.readable)(as_of.epoch, SystemClock.now());
                 }
