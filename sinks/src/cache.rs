@@ -206,7 +206,7 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
             Ok(partitions) => partitions,
             Err(error) => {
                 // Another log may be there when this one answers again.
-                self.compared.retain(|(compared, _)| compared != topic);
+                self.compared.clear();
                 let topic = Arc::clone(topic);
                 failed.get_or_insert(CacheSinkError::Partitions { topic, source: error });
                 return Ok(());
@@ -219,6 +219,10 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
                 Ok(()) => {}
                 Err(error) if error.is_of_the_cache() => return Err(error),
                 Err(error) => {
+                    if matches!(error, CacheSinkError::Read { .. }) {
+                        // Another log may be there when this one answers again, in the other partitions, too.
+                        self.compared.clear();
+                    }
                     failed.get_or_insert(error);
                 }
             }

@@ -105,7 +105,7 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
             Ok(partitions) => partitions,
             Err(source) => {
                 // Another log may be there when this one answers again.
-                self.compared.retain(|(compared, _)| *compared != topic.name);
+                self.compared.clear();
                 return Err(SinkError::Partitions { topic: topic.name.clone(), source });
             }
         };
@@ -121,7 +121,13 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
             }
             match self.step_partition(topic, partition, rows_left, progress) {
                 Ok(rows) => rows_left = rows_left.saturating_sub(rows),
-                Err(error) => note(Err(error), failed)?,
+                Err(error) => {
+                    if matches!(error, SinkError::Read { .. }) {
+                        // Another log may be there when this one answers again, in the other partitions, too.
+                        self.compared.clear();
+                    }
+                    note(Err(error), failed)?;
+                }
             }
         }
         Ok(())

@@ -156,6 +156,20 @@ impl KafkaRowReader {
         Ok(self.as_of)
     }
 
+    /// Fails, once, after Kafka was away. It may have come back, as another log, before any question was given up.
+    fn heed_outages(&mut self) -> Result<(), ReadError> {
+        let mut outage = Ok(());
+        // Messages come by queues of their own: here are only notices, which have been logged.
+        while let Some(notice) = self.consumer.poll(Duration::ZERO) {
+            if let Err(error) = notice
+                && error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
+            {
+                outage = Err(storage(self.epochs.name(), &error));
+            }
+        }
+        outage.inspect_err(|_| self.forget())
+    }
+
     /// Where `place` can be read. That it ends before `from` is believed when it is asked for that: an answer that
     /// was given to another question may be older than the rows up to `from`.
     fn look(&mut self, place: &Place, from: Offset) -> Result<Range<Offset>, ReadError> {
@@ -164,7 +178,9 @@ impl KafkaRowReader {
             // Each answer is used once.
             found = self.ends.look(&self.looker, place, self.timeout);
         }
-        found.inspect_err(|_| self.forget())
+        let found = found.inspect_err(|_| self.forget())?;
+        self.heed_outages()?;
+        Ok(found)
     }
 
     fn stream(&mut self, place: &Place, from: Offset) -> Result<&mut Stream, ReadError> {
@@ -186,14 +202,15 @@ impl KafkaRowReader {
 
 impl RowReader for KafkaRowReader {
     fn partitions(&mut self, topic: &str) -> Result<Vec<PartitionId>, ReadError> {
-        self.partitions.of(topic).inspect_err(|_| self.forget())
+        let found = self.partitions.of(topic).inspect_err(|_| self.forget())?;
+        self.heed_outages()?;
+        Ok(found)
     }
 
     fn as_of(&mut self) -> Result<Option<AsOf>, ReadError> {
-        let newest = self.newest_whole();
-        // Messages come by queues of their own: here are only notices, which have been logged.
-        drop(self.consumer.poll(Duration::ZERO));
-        newest.inspect_err(|_| self.forget())
+        let newest = self.newest_whole().inspect_err(|_| self.forget())?;
+        self.heed_outages()?;
+        Ok(newest)
     }
 
     fn read(
@@ -204,6 +221,7 @@ impl RowReader for KafkaRowReader {
         max_rows: usize,
         visit: &mut dyn FnMut(RowRef<'_>),
     ) -> Result<Offset, ReadError> {
+        self.heed_outages()?;
         // Only what arrives in an empty queue is told.
         if let Some(watch) = &mut self.watch {
             watch.skip_all();
