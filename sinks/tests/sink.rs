@@ -209,6 +209,28 @@ fn rows_removed_before_they_were_stored_are_an_error_unless_the_gap_is_accepted(
     assert_eq!(place.dump("sink_gaps"), [[EVENTS, "0", "2", "4"]]);
 }
 
+/// The new log has as many rows as the old one had by the time that it is looked at again.
+#[test]
+fn a_partition_that_was_wiped_while_the_sink_runs_is_begun_anew() {
+    let (log, place) = (log_of(2), Place::new());
+    let mut sink = Sink::new(log.clone(), place.store(), Config::default());
+    while !sink.step(NOW).expect("a step").caught_up {}
+    log.wipe(EVENTS, 0);
+    assert!(sink.step(NOW).expect("an empty partition says nothing").caught_up);
+    for minute in 2..4 {
+        log.push(EVENTS, 0, 7, Op::Final, event_json(minute, "click", 1));
+    }
+    let mut adopted = 0;
+    loop {
+        let progress = sink.step(NOW).expect("all its rows are newer");
+        adopted += progress.adopted;
+        if progress.caught_up {
+            break;
+        }
+    }
+    assert_eq!((adopted, place.dump(EVENTS).len()), (1, 4));
+}
+
 /// A store that is put beside a deployment of some age: nothing can be missing in it that it ever had.
 #[test]
 fn a_new_store_begins_with_what_the_log_still_has() {

@@ -127,6 +127,8 @@ impl<R: RowReader, S: MetricStore> Sink<R, S> {
     ) -> Result<(), SinkError> {
         let (topic, partition) = source.clone();
         if available.start <= from {
+            // It may have grown beyond it by the next time, and is compared again then.
+            self.compared.remove(source);
             // There may be no row to compare with: everything before was skipped.
             let last = LastRow { offset: from, epoch: Epoch::default() };
             let stored = self.position(source).last;
