@@ -82,8 +82,9 @@ impl Subject for RedisCache {
     }
 }
 
-/// How long something may take; far longer than it does.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// How long something may take; far longer than it does. Sentinels alone take up to half a minute to have a master that
+/// came back follow the new one.
+const DEADLINE: Duration = Duration::from_mins(4);
 
 /// Waits for the next update.
 pub(crate) async fn next_update(updates: &mut impl Updates) -> Result<Update, UpdateError> {
