@@ -1,6 +1,7 @@
 //! The roles as processes around a broker, with topics of their own.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::common::service::{SHORT, Service};
 use crate::common::{run, tidegate};
@@ -45,13 +46,17 @@ pub(crate) fn start_all(role: &'static str, commands: Vec<Command>) -> Vec<Servi
 pub(crate) struct Kept {
     ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    log: NamedTempFile,
 }
 
 impl Kept {
     pub(crate) fn start(mut command: Command) -> Self {
         let ends = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&ends);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let log = NamedTempFile::new().expect("a temporary file");
+        // One after the other writes at its end.
+        let end = || OpenOptions::new().append(true).open(log.path()).expect("it is there");
+        command.stdout(Stdio::null()).stderr(end());
         let thread = std::thread::spawn(move || {
             while !over.load(Ordering::Relaxed) {
                 let mut child = command.spawn().expect("the program starts");
@@ -63,7 +68,7 @@ impl Kept {
                 let _ = child.wait();
             }
         });
-        Self { ends, thread: Some(thread) }
+        Self { ends, thread: Some(thread), log }
     }
 }
 
@@ -72,6 +77,9 @@ impl Drop for Kept {
         self.ends.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+        if std::thread::panicking() {
+            println!("its log:\n{}", std::fs::read_to_string(self.log.path()).unwrap_or_default());
         }
     }
 }
