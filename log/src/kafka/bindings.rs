@@ -198,6 +198,14 @@ impl EpochsTopic {
     }
 }
 
+/// The binding that a record holds; `None` when it holds another thing, or cannot be understood.
+pub(super) fn binding_of(message: &Message) -> Option<Binding> {
+    match entry(message, "") {
+        Ok(Entry::Binding(binding)) => Some(*binding),
+        Ok(Entry::Generation(_)) | Err(_) => None,
+    }
+}
+
 fn entry(message: &Message, topic: &str) -> Result<Entry, JournalError> {
     let what = || format!("offset {} of topic {topic}", message.offset());
     let damaged = |reason: String| JournalError::Damaged { what: what(), reason };

@@ -63,16 +63,47 @@ impl Ends {
         if let Some(answer) = self.known.get_mut(place).filter(|_| is_fresh).and_then(Option::take) {
             return Ok(answer);
         }
+        self.known.entry(place.clone()).or_default();
+        self.ask_for(consumer, place, timeout)?;
+        let answer = self.known.get_mut(place).and_then(Option::take);
+        if answer.is_none() {
+            self.known.remove(place);
+        }
+        answer.ok_or(ReadError::UnknownPartition(place.1))
+    }
+
+    /// Where `places` end now, whatever was known. The looks that follow use the same answer, once. Those that do not exist are
+    /// left out.
+    pub(super) fn look_anew(
+        &mut self,
+        consumer: &Consumer,
+        places: &[Place],
+        timeout: Duration,
+    ) -> Result<BTreeMap<Place, Offset>, ReadError> {
+        self.expect(places);
+        if let Some(first) = places.first() {
+            self.ask_for(consumer, first, timeout)?;
+        }
+        let ends = places.iter().filter_map(|place| {
+            let bounds = self.known.get(place)?.as_ref()?;
+            Some((place.clone(), bounds.end))
+        });
+        Ok(ends.collect())
+    }
+
+    /// Asks for everything that is expected, because of `place`.
+    fn ask_for(&mut self, consumer: &Consumer, place: &Place, timeout: Duration) -> Result<(), ReadError> {
         if let Some((_, reason)) = self.failed.as_ref().filter(|(at, _)| at.elapsed() < REST) {
             return Err(storage(&place.0, reason));
         }
-        self.known.entry(place.clone()).or_default();
         match self.ask_until(consumer, Instant::now() + timeout) {
             Ok(()) => self.failed = None,
             Err(KafkaError::MetadataFetch(code)) if is_unknown(code) => {
                 // One that does not exist spoils the answer for all.
                 let (topic, partition) = place;
                 if partitions(consumer, topic, timeout)?.contains(partition) {
+                    // Whoever still needs the others asks for them again.
+                    self.known.retain(|known, _| known == place);
                     return Err(storage(topic, &code));
                 }
                 self.known.remove(place);
@@ -83,11 +114,7 @@ impl Ends {
                 return Err(storage(&place.0, &error));
             }
         }
-        let answer = self.known.get_mut(place).and_then(Option::take);
-        if answer.is_none() {
-            self.known.remove(place);
-        }
-        answer.ok_or(ReadError::UnknownPartition(place.1))
+        Ok(())
     }
 
     /// Asks, and once more where a partition is just getting its leader, until it is too late.

@@ -11,7 +11,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
 use tidegate_model::{AsOf, Epoch, Generation, Offset, Op, PartitionId};
 
-use super::bindings::{EpochsTopic, PARTITION};
+use super::bindings::{EpochsTopic, PARTITION, binding_of};
 use super::client::{self, Consumer, Context, number, storage};
 use super::ends::{Ends, Place};
 use super::events::partitions;
@@ -28,6 +28,9 @@ const MARKS_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long it rests between two looks for them.
 const MARKS_REST: Duration = Duration::from_millis(2);
+
+/// How long it is believed that nothing was committed, unless something says otherwise.
+const NEWEST_AGE_MAX: Duration = Duration::from_millis(50);
 
 /// How many partitions the topics of rows have.
 pub(super) struct Partitions {
@@ -74,15 +77,43 @@ pub struct KafkaRowReader {
     epochs: EpochsTopic,
     topics: Vec<Arc<str>>,
     partitions: Partitions,
+    /// Where what is committed ends.
     ends: Ends,
+    /// Where everything ends.
+    appended: Ends,
     streams: BTreeMap<Place, Stream>,
-    as_of: Option<AsOf>,
+    newest: NewestWhole,
     timeout: Duration,
     acknowledging: ClientConfig,
     deployment: String,
     sinks: BTreeMap<String, Consumer>,
-    /// Watches the topic of bindings.
-    watch: Option<Stream>,
+    watch: Option<Watch>,
+}
+
+/// The newest binding of which every row can be read, as far as is known.
+#[derive(Default)]
+struct NewestWhole {
+    as_of: Option<AsOf>,
+    /// When that was found out.
+    at: Option<Instant>,
+    /// A newer one, some rows of which may not be readable yet.
+    told: Option<AsOf>,
+    /// The newest epoch of a row that was read: there is a binding of it.
+    row: Epoch,
+}
+
+impl NewestWhole {
+    fn is_known(&self) -> bool {
+        let epoch = self.as_of.map_or(Epoch::default(), |as_of| as_of.epoch);
+        self.row <= epoch && self.at.is_some_and(|at| at.elapsed() < NEWEST_AGE_MAX)
+    }
+}
+
+/// Watches the topic of bindings.
+struct Watch {
+    wake: Wake,
+    /// Begins at the end that the topic had; none when it was refused.
+    stream: Option<Stream>,
 }
 
 impl KafkaRowReader {
@@ -97,8 +128,9 @@ impl KafkaRowReader {
             topics: options.topics.rows.iter().map(|topic| Arc::from(topic.as_str())).collect(),
             partitions: Partitions::new(client::consumer(options)?, options.request_timeout),
             ends: Ends::default(),
+            appended: Ends::default(),
             streams: BTreeMap::new(),
-            as_of: None,
+            newest: NewestWhole::default(),
             timeout: options.request_timeout,
             acknowledging: options.consumer(),
             deployment: options.deployment.clone(),
@@ -116,21 +148,12 @@ impl KafkaRowReader {
                 self.partitions.of(topic)?.into_iter().map(|partition| (Arc::clone(topic), partition)),
             );
         }
-        let mut appended = Ends::default();
-        appended.expect(&places);
-        let ends = places.iter().map(|place| {
-            let end = appended.look(&self.all, place, self.timeout)?.end;
-            Ok((place.clone(), end))
-        });
-        let mut open: BTreeMap<Place, Offset> = ends.collect::<Result<_, ReadError>>()?;
+        let mut open = self.appended.look_anew(&self.all, &places, self.timeout)?;
         let began = Instant::now();
         loop {
-            let mut committed = Ends::default();
-            committed.expect(&places);
-            for place in &places {
-                let end = committed.look(&self.looker, place, self.timeout)?.end;
-                open.retain(|open, until| open != place || end < *until);
-            }
+            // Reads that begin from now on use these answers.
+            let committed = self.ends.look_anew(&self.looker, &places, self.timeout)?;
+            open.retain(|place, until| committed.get(place).is_none_or(|end| end < until));
             if open.is_empty() || began.elapsed() > MARKS_DEADLINE {
                 return Ok(open.is_empty());
             }
@@ -142,18 +165,68 @@ impl KafkaRowReader {
     /// would go on at the offset where it was.
     fn forget(&mut self) {
         self.streams.clear();
+        let as_of = self.newest.as_of;
+        self.newest = NewestWhole { as_of, ..NewestWhole::default() };
+        if let Some(watch) = &mut self.watch {
+            watch.stream = None;
+        }
+    }
+
+    /// Takes in which bindings the watch has seen. Only what arrives in an empty queue wakes anybody.
+    fn hear(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        if watch.stream.is_none() {
+            let place = (Arc::from(self.epochs.name()), PartitionId(0));
+            let end = self.ends.look(&self.looker, &place, self.timeout).map(|bounds| bounds.end);
+            let started = end.and_then(|end| {
+                let wake = Some(Arc::clone(&watch.wake));
+                let stream = Stream::start(&self.consumer, &place.0, PARTITION, end, wake);
+                stream.map_err(|error| storage(&place.0, &error))
+            });
+            watch.stream =
+                started.inspect_err(|error| tracing::debug!(%error, "commits are noticed late")).ok();
+            // What was bound until then is not heard.
+            self.newest.at = None;
+        }
+        let Some(stream) = &mut watch.stream else { return };
+        loop {
+            match stream.next(Duration::ZERO) {
+                Ok(message) => {
+                    if let Some(binding) = binding_of(message) {
+                        let as_of = binding.as_of();
+                        let is_newer = |than: Option<AsOf>| than.is_none_or(|than| than.epoch < as_of.epoch);
+                        if is_newer(self.newest.as_of) && is_newer(self.newest.told) {
+                            self.newest.told = Some(as_of);
+                        }
+                    }
+                    stream.pass();
+                }
+                Err(Nothing::Yet | Nothing::End) => break,
+                Err(Nothing::Refused(_)) => {
+                    watch.stream = None;
+                    return;
+                }
+            }
+        }
+        stream.go_to(stream.position());
     }
 
     /// The newest binding of which every row can be read.
     fn newest_whole(&mut self) -> Result<Option<AsOf>, ReadError> {
-        let newest = self.epochs.newest().map_err(|error| storage(self.epochs.name(), &error))?;
-        let newest = newest.binding.map(|binding| binding.as_of());
-        if newest != self.as_of && self.is_whole()? {
-            self.as_of = newest;
-            // Reads that begin from now on see all of it.
-            self.ends = Ends::default();
+        self.hear();
+        let newest = match self.newest.told {
+            Some(told) => Some(told),
+            None if self.newest.is_known() => return Ok(self.newest.as_of),
+            None => {
+                let newest = self.epochs.newest().map_err(|error| storage(self.epochs.name(), &error))?;
+                newest.binding.map(|binding| binding.as_of())
+            }
+        };
+        if newest == self.newest.as_of || self.is_whole()? {
+            let row = newest.map_or(Epoch::default(), |as_of| as_of.epoch).max(self.newest.row);
+            self.newest = NewestWhole { as_of: newest, at: Some(Instant::now()), told: None, row };
         }
-        Ok(self.as_of)
+        Ok(self.newest.as_of)
     }
 
     /// Fails, once, after Kafka was away. It may have come back, as another log, before any question was given up.
@@ -222,10 +295,7 @@ impl RowReader for KafkaRowReader {
         visit: &mut dyn FnMut(RowRef<'_>),
     ) -> Result<Offset, ReadError> {
         self.heed_outages()?;
-        // Only what arrives in an empty queue is told.
-        if let Some(watch) = &mut self.watch {
-            watch.skip_all();
-        }
+        self.hear();
         let place: Place = (Arc::from(topic), partition);
         let timeout = self.timeout;
         self.stream(&place, from)?;
@@ -237,7 +307,7 @@ impl RowReader for KafkaRowReader {
             match stream.next(wait) {
                 Ok(_) if rows >= max_rows => break,
                 Ok(message) => {
-                    show(message, visit);
+                    self.newest.row = self.newest.row.max(show(message, visit));
                     rows += 1;
                     stream.pass();
                 }
@@ -302,21 +372,13 @@ impl RowReader for KafkaRowReader {
     }
 
     fn on_commit(&mut self, wake: Wake) {
-        let place = (Arc::from(self.epochs.name()), PartitionId(0));
-        let end = self.ends.look(&self.looker, &place, self.timeout).map(|bounds| bounds.end);
-        let watch = end.and_then(|end| {
-            let stream = Stream::start(&self.consumer, &place.0, PARTITION, end, Some(Arc::clone(&wake)));
-            stream.map_err(|error| storage(&place.0, &error))
-        });
-        match watch {
-            Ok(watch) => self.watch = Some(watch),
-            Err(error) => tracing::warn!(%error, "commits are noticed late"),
-        }
+        self.watch = Some(Watch { wake, stream: None });
+        self.hear();
     }
 }
 
-/// Shows a message as the row that it is.
-fn show(message: &Message, visit: &mut dyn FnMut(RowRef<'_>)) {
+/// Shows a message as the row that it is, and says of which epoch.
+fn show(message: &Message, visit: &mut dyn FnMut(RowRef<'_>)) -> Epoch {
     let (mut epoch, mut op, mut generation) = (Epoch::default(), Op::Final, Generation::default());
     let mut headers = Vec::new();
     message.headers(&mut |name, value| {
@@ -330,4 +392,5 @@ fn show(message: &Message, visit: &mut dyn FnMut(RowRef<'_>)) {
     });
     let (offset, key, value) = (message.offset(), message.key(), message.value());
     visit(RowRef { offset, key, value, epoch, op, generation, headers: &headers });
+    epoch
 }

@@ -218,14 +218,6 @@ impl Stream {
         }
     }
 
-    /// Passes whatever has arrived.
-    pub(super) fn skip_all(&mut self) {
-        while self.next(Duration::ZERO).is_ok() {
-            self.pass();
-        }
-        self.go_to(self.position);
-    }
-
     /// Calls `wake` whenever something arrives where nothing was.
     pub(super) fn on_arrival(&mut self, wake: Wake) {
         self.queue.on_arrival(wake);
