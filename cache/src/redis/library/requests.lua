@@ -60,9 +60,7 @@ local function apply(cx)
 end
 
 local function clear(cx, kind)
-  local starts = {}
-  for start in pairs(kind.final.starts) do starts[#starts + 1] = start end
-  for _, start in ipairs(starts) do forget(cx, kind, kind.final, start) end
+  for _, start in ipairs(starts_of(kind.final)) do forget(cx, kind, kind.final, start) end
 end
 
 local function skip(cx)
@@ -72,7 +70,7 @@ local function skip(cx)
   if not is_greater(request.to, position.after) then return { 'done' } end
   for name in pairs(request.kinds) do
     local kind = kind_of(cx, name)
-    for start in pairs(kind.final.starts) do raise(kind, tonumber(start)) end
+    for _, start in ipairs(starts_of(kind.final)) do raise(kind, tonumber(start)) end
     clear(cx, kind)
   end
   finish(cx)
@@ -125,9 +123,8 @@ local function set_as_of(cx)
   local was = redis.call('HMGET', cx.state, 'epoch', 'frontier')
   if was[1] == request.epoch and was[2] == request.frontier then return { 'done' } end
   for _, name in ipairs(redis.call('HKEYS', cx.names)) do
-    local kind, closed = kind_of(cx, name), {}
-    for start in pairs(kind.live.starts) do closed[#closed + 1] = start end
-    for _, start in ipairs(closed) do
+    local kind = kind_of(cx, name)
+    for _, start in ipairs(starts_of(kind.live)) do
       local stop = slot_of(cx, kind, kind.live, start).stop
       if tonumber(stop) <= tonumber(request.frontier) then forget(cx, kind, kind.live, start) end
     end
@@ -145,7 +142,7 @@ local function expire(cx)
     local word, name, start = string.match(member, '^(%a+):(.*):(-?%d+)$')
     local kind = kind_of(cx, name)
     local place = word == 'live' and kind.live or kind.final
-    if place.starts[start] then
+    if is_there(place, start) then
       forget(cx, kind, place, start)
       if not place.live then raise(kind, tonumber(start)) end
     else
@@ -166,23 +163,30 @@ local function sizes(keys, args)
   return found
 end
 
+-- The newest windows of `kind`, up to `limit`.
+local function newest(prefix, kind, live, limit)
+  local shown = prefix .. (live and 'live:' or 'metrics:') .. kind .. ':'
+  local side = prefix .. 'tidegate:' .. (live and 'live:' or 'final:') .. kind .. ':'
+  local windows, passed = {}, 0
+  while #windows < limit do
+    local asked = math.min(limit - #windows, STARTS_AT_ONCE)
+    local starts = redis.call('ZREVRANGE', shown .. 'windows', passed, passed + asked - 1)
+    for _, start in ipairs(starts) do
+      local values, stop = redis.call('HGETALL', shown .. start), redis.call('HGET', side .. start, 'end')
+      -- The server may have let go of either.
+      if stop and #values > 0 then windows[#windows + 1] = { start, stop, values } end
+    end
+    if #starts < asked then break end
+    passed = passed + asked
+  end
+  return windows
+end
+
 -- Everything that is asked for, as of the same instant. What is not there is an empty text.
 local function read(keys, args)
   local state = redis.call('HMGET', keys[1], 'seq', 'ready', 'epoch', 'frontier')
   local answers = {}
-  for i, ask in ipairs(cjson.decode(args[2])) do
-    local word = ask.live and 'live:' or 'metrics:'
-    local side = args[1] .. 'tidegate:' .. (ask.live and 'live:' or 'final:') .. ask.kind .. ':'
-    local windows = {}
-    for _, start in ipairs(redis.call('ZREVRANGE', args[1] .. word .. ask.kind .. ':windows', 0, -1)) do
-      if #windows >= ask.limit then break end
-      local values = redis.call('HGETALL', args[1] .. word .. ask.kind .. ':' .. start)
-      local stop = redis.call('HGET', side .. start, 'end')
-      -- The server may have let go of either.
-      if stop and #values > 0 then windows[#windows + 1] = { start, stop, values } end
-    end
-    answers[i] = windows
-  end
+  for i, ask in ipairs(cjson.decode(args[2])) do answers[i] = newest(args[1], ask.kind, ask.live, ask.limit) end
   return { state[1] or '', state[2] or '', state[3] or '', state[4] or '', answers }
 end
 

@@ -6,17 +6,9 @@ local function forget(cx, kind, place, start)
   empty(kind, place, slot)
 end
 
-local function oldest(place)
-  local found
-  for start in pairs(place.starts) do
-    if not found or tonumber(start) < tonumber(found) then found = start end
-  end
-  return found
-end
-
 -- Takes the fields of a label away, and the window with the last one.
 local function take(cx, kind, place, start, label, epoch)
-  if not place.starts[start] then return end
+  if not is_there(place, start) then return end
   local slot = slot_of(cx, kind, place, start)
   if not slot.versions[label] then return end
   note(slot, epoch)
@@ -37,19 +29,16 @@ local function put(cx, kind, place, row, ttl)
   slot.versions[row.label] = row.epoch
   slot.stop, slot.ttl = row.stop, ttl
   for i, suffix in ipairs(kind.suffixes) do slot.values[row.label .. '.' .. suffix] = row.values[i] end
-  if not place.starts[row.start] then
-    place.starts[row.start] = true
-    place.count = place.count + 1
-  end
+  set_there(place, row.start, true)
   return true
 end
 
 local function is_gone(kind, start)
-  return tonumber(start) <= kind.floor and not kind.final.starts[start]
+  return tonumber(start) <= kind.floor and not is_there(kind.final, start)
 end
 
 local function trim(cx, kind)
-  while kind.final.count > cx.request.windows_kept do
+  while count_of(kind.final) > cx.request.windows_kept do
     local start = oldest(kind.final)
     forget(cx, kind, kind.final, start)
     raise(kind, tonumber(start))
@@ -86,7 +75,7 @@ local function show(cx, kind, row)
   -- Two windows' time.
   local ttl = 2 * (tonumber(row.stop) - tonumber(row.start))
   if not put(cx, kind, kind.live, row, ttl) then return 'refused' end
-  while kind.live.count > cx.request.live_windows_max do forget(cx, kind, kind.live, oldest(kind.live)) end
+  while count_of(kind.live) > cx.request.live_windows_max do forget(cx, kind, kind.live, oldest(kind.live)) end
   return 'put'
 end
 

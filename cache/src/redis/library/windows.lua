@@ -15,6 +15,7 @@
 -- that are called, with positions and who may write (requests).
 
 local PAIRS_MAX = 500 -- arguments of one command; Lua's stack has room for 8,000
+local STARTS_AT_ONCE = 100 -- windows that are looked through
 
 local function is_greater(a, b)
   if #a ~= #b then return #a > #b end
@@ -58,13 +59,58 @@ local function open(keys, args)
   }
 end
 
--- The windows of a kind with final values, or those with provisional ones.
+-- The windows of a kind with final values, or those with provisional ones. There may be thousands: which there are
+-- is asked for when it matters, and kept in `known`, with what became of them since.
 local function area(cx, kind, live)
   local index = cx.prefix .. (live and 'live:' or 'metrics:') .. kind .. ':windows'
-  local found = { live = live, index = index, starts = {}, count = 0, slots = {} }
-  for _, start in ipairs(redis.call('ZRANGE', index, 0, -1)) do
-    found.starts[start] = true
-    found.count = found.count + 1
+  return { live = live, index = index, known = {}, grown = 0, passed = 0, slots = {} }
+end
+
+local function is_there(place, start)
+  if place.known[start] == nil then
+    place.known[start] = redis.call('ZSCORE', place.index, start) and true or false
+  end
+  return place.known[start]
+end
+
+local function set_there(place, start, there)
+  if is_there(place, start) == there then return end
+  place.known[start] = there
+  place.grown = place.grown + (there and 1 or -1)
+end
+
+local function count_of(place)
+  place.before = place.before or redis.call('ZCARD', place.index)
+  return place.before + place.grown
+end
+
+local function starts_of(place)
+  for _, start in ipairs(redis.call('ZRANGE', place.index, 0, -1)) do
+    if place.known[start] == nil then place.known[start] = true end
+  end
+  local found = {}
+  for start, there in pairs(place.known) do
+    if there then found[#found + 1] = start end
+  end
+  return found
+end
+
+-- The first of those that nothing was asked about yet.
+local function first_unknown(place)
+  while true do
+    local starts = redis.call('ZRANGE', place.index, place.passed, place.passed + STARTS_AT_ONCE - 1)
+    for _, start in ipairs(starts) do
+      if place.known[start] == nil then return start end
+      place.passed = place.passed + 1
+    end
+    if #starts < STARTS_AT_ONCE then return nil end
+  end
+end
+
+local function oldest(place)
+  local found = first_unknown(place)
+  for start, there in pairs(place.known) do
+    if there and (not found or tonumber(start) < tonumber(found)) then found = start end
   end
   return found
 end
@@ -101,10 +147,7 @@ end
 
 local function empty(kind, place, slot)
   slot.values, slot.versions, slot.labels = {}, {}, 0
-  if place.starts[slot.start] then
-    place.starts[slot.start] = nil
-    place.count = place.count - 1
-  end
+  set_there(place, slot.start, false)
 end
 
 -- A window, with what it was before this request.
@@ -119,7 +162,7 @@ local function slot_of(cx, kind, place, start)
     member = word .. kind.name .. ':' .. start,
   }
   place.slots[start] = slot
-  if not place.starts[start] then return slot end
+  if not is_there(place, start) then return slot end
   slot.before = pairs_of(redis.call('HGETALL', slot.key))
   for name, value in pairs(slot.before) do slot.values[name] = value end
   for name, value in pairs(pairs_of(redis.call('HGETALL', slot.side))) do

@@ -25,7 +25,7 @@ local function publish(cx, kind, place, slot, fields, removed)
 end
 
 local function write(cx, place, slot, fields, removed)
-  if not place.starts[slot.start] then
+  if not is_there(place, slot.start) then
     redis.call('DEL', slot.key, slot.side)
     redis.call('ZREM', place.index, slot.start)
     redis.call('ZREM', cx.expiry, slot.member)
