@@ -9,6 +9,7 @@ use hyper::Method;
 use tidegate::client::{Client, Target};
 use tidegate::load::{self, LoadConfig, LoadStats, Rate, TrafficConfig};
 use tidegate_runner::clock::SystemClock;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -89,17 +90,16 @@ fn asked(server: &Server, questions: usize) -> anyhow::Result<Done> {
 
 /// How long each answer took, from when it was due.
 async fn ask(target: Arc<Target>, questions: usize) -> anyhow::Result<Vec<Duration>> {
-    let mut all = JoinSet::new();
-    let began = tokio::time::Instant::now() + Duration::from_millis(20);
-    for connection in 0..CONNECTIONS {
+    let (mut all, mut due) = (JoinSet::new(), Vec::new());
+    for _ in 0..CONNECTIONS {
+        let (sender, mut receiver) = mpsc::unbounded_channel::<Instant>();
+        due.push(sender);
         let target = Arc::clone(&target);
         all.spawn(async move {
             let mut client = Client::new(target, PATIENCE);
             client.connect().await?;
             let mut waited = Vec::new();
-            for number in (connection..questions).step_by(CONNECTIONS) {
-                let due = began + EVERY * u32::try_from(number)?;
-                tokio::time::sleep_until(due).await;
+            while let Some(due) = receiver.recv().await {
                 let answer = client.send(Method::GET, Bytes::new()).await?;
                 waited.push(due.elapsed());
                 ensure!(answer.status.is_success(), "a question was answered with {}", answer.status);
@@ -107,9 +107,25 @@ async fn ask(target: Arc<Target>, questions: usize) -> anyhow::Result<Vec<Durati
             anyhow::Ok(waited)
         });
     }
+    let clock = tokio::task::spawn_blocking(move || tell(&due, questions));
     let mut waited = Vec::new();
     while let Some(joined) = all.join_next().await {
         waited.extend(joined??);
     }
+    clock.await?;
     Ok(waited)
+}
+
+/// Tells connections in turn when a question is due. The runtime's own clock goes by whole milliseconds, which is what
+/// is measured here.
+fn tell(connections: &[mpsc::UnboundedSender<Instant>], questions: usize) {
+    let mut due = Instant::now() + Duration::from_millis(20);
+    for number in 0..questions {
+        while let Some(left) = due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            std::thread::park_timeout(left);
+        }
+        // One that has failed says so itself.
+        let _ = connections[number % connections.len()].send(due);
+        due += EVERY;
+    }
 }
