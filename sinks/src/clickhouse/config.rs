@@ -40,7 +40,7 @@ impl Default for ClickHouseConfig {
             timeout_ms: 30_000,
             insert_rows_max: 100_000,
             refused_rows_max: 100,
-            keys_bytes_max: 1024 * 1024,
+            keys_bytes_max: 16 * 1024 * 1024,
         }
     }
 }
