@@ -28,6 +28,9 @@ const EVERY: Duration = Duration::from_millis(2);
 /// What users' names begin with.
 const USER: &str = "user-";
 
+/// A second: with fewer of them there may be no window behind whose end every partition has one.
+pub(crate) const EVENTS_MIN: usize = 500;
+
 /// Windows close often, so that there are many.
 const WINDOW_MS: i64 = 200;
 
@@ -38,7 +41,7 @@ const LOOK: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) fn run(bootstrap: &str, scale: Scale) -> anyhow::Result<Table> {
-    let events = scale.of(EVENTS);
+    let events = scale.of(EVENTS).max(EVENTS_MIN);
     Group::new("From an event to its row, at 500 a second", By::Wall, "events", events, 0)
         .rounds(1)
         .ceiling("the events themselves, by a bare consumer", || bare(&Deployment::new(bootstrap), events))

@@ -15,7 +15,7 @@ use tidegate_services::redis::{Reply, command};
 use super::{Servers, WINDOW_MS};
 use crate::clock::timed;
 use crate::kafka::Deployment;
-use crate::kafka::latency::{Acknowledged, passed, percentiles, send, window_end};
+use crate::kafka::latency::{Acknowledged, EVENTS_MIN, passed, percentiles, send, window_end};
 use crate::measure::{By, Done, Group};
 use crate::{Scale, Table, scratch};
 
@@ -32,7 +32,7 @@ type Seen = BTreeMap<EventTime, Instant>;
 type Look = Box<dyn FnMut() -> anyhow::Result<Vec<EventTime>> + Send>;
 
 pub(super) fn run(servers: &Servers, scale: Scale) -> anyhow::Result<Table> {
-    let events = scale.of(EVENTS);
+    let events = scale.of(EVENTS).max(EVENTS_MIN);
     let title = "From the watermark to a window that can be read, at 500 events a second";
     Group::new(title, By::Wall, "events", events, 0)
         .rounds(1)
