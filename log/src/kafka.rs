@@ -9,6 +9,7 @@ mod client;
 mod ends;
 mod events;
 mod journal;
+mod newest;
 mod options;
 mod rows;
 mod stream;

@@ -110,13 +110,13 @@ pub(super) fn start(
     match watched.cache.clone() {
         Cache::InProcess(cache) => {
             let sink = CacheSink::new(reader, cache, seed, own);
-            SinkThread::start(CacheSteps { sink, watched }, clock)
+            SinkThread::start(CacheSteps::new(sink, watched), clock)
         }
         #[cfg(feature = "redis")]
         Cache::Redis(redis) => {
             let cache = RedisWriter::new(*redis, super::random());
             let sink = CacheSink::new(reader, cache, Box::new(NoSeed) as Box<dyn SeedSource>, own);
-            SinkThread::start(CacheSteps { sink, watched }, clock)
+            SinkThread::start(CacheSteps::new(sink, watched), clock)
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidegate_cache::{CacheWriter, WriteError};
+use tidegate_cache::{CacheWriter, KindSize, WriteError};
 use tidegate_log::RowReader;
 use tidegate_log::event::Wake;
 use tidegate_model::{Epoch, EventTime};
@@ -14,6 +14,9 @@ use super::cache::Cache;
 use super::sink_thread::Steps;
 use crate::exit::Exit;
 use crate::service::{CacheSinkMetrics, SinkMetrics};
+
+/// How old the size of a cache may be that a metric says: to ask a server is a step's time.
+const SIZES_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// Who looks on while a pipeline runs.
 pub(crate) struct Watchers {
@@ -115,8 +118,27 @@ impl<S: MetricStore + 'static> Steps for StoreSteps<S> {
 
 /// The sink of the cache.
 pub(super) struct CacheSteps<C> {
-    pub(super) sink: CacheSink<Box<dyn RowReader>, C, Box<dyn SeedSource>>,
-    pub(super) watched: WatchedCache,
+    sink: CacheSink<Box<dyn RowReader>, C, Box<dyn SeedSource>>,
+    watched: WatchedCache,
+    /// How large the cache was, and when it was asked.
+    sizes: (Option<Instant>, Vec<KindSize>),
+}
+
+impl<C: CacheWriter> CacheSteps<C> {
+    pub(super) fn new(
+        sink: CacheSink<Box<dyn RowReader>, C, Box<dyn SeedSource>>,
+        watched: WatchedCache,
+    ) -> Self {
+        Self { sink, watched, sizes: (None, Vec::new()) }
+    }
+
+    fn sizes(&mut self) -> &[KindSize] {
+        if self.sizes.0.is_none_or(|at| at.elapsed() >= SIZES_AGE_MAX) {
+            // A cache that does not say how large it is fails the next step, which tells why.
+            self.sizes = (Some(Instant::now()), self.sink.cache().sizes().unwrap_or_default());
+        }
+        &self.sizes.1
+    }
 }
 
 impl<C: CacheWriter + 'static> Steps for CacheSteps<C> {
@@ -153,8 +175,7 @@ impl<C: CacheWriter + 'static> Steps for CacheSteps<C> {
                 if let Some(as_of) = progress.as_of {
                     (self.watched.readable)(as_of.epoch, SystemClock.now());
                 }
-                // A cache that does not say how large it is fails the next step, which tells why.
-                let sizes = self.sink.cache().sizes().unwrap_or_default();
+                let sizes = self.sizes().to_vec();
                 self.watched.metrics.stepped(progress, self.sink.totals(), &sizes, took);
             }
             Err(_) => self.watched.metrics.failed(),

@@ -11,10 +11,11 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
 use tidegate_model::{AsOf, Epoch, Generation, Offset, Op, PartitionId};
 
-use super::bindings::{EpochsTopic, PARTITION, binding_of};
+use super::bindings::{EpochsTopic, PARTITION};
 use super::client::{self, Consumer, Context, number, storage};
 use super::ends::{Ends, Place};
 use super::events::partitions;
+use super::newest::{Newest, Open, Watch};
 use super::options::Options;
 use super::stream::{Client, Message, Nothing, Stream};
 use crate::event::{ReadError, Wake};
@@ -23,14 +24,11 @@ use crate::rows::{RowReader, RowRef};
 /// How long it is believed that a topic has the partitions that it had.
 const PARTITIONS_AGE_MAX: Duration = Duration::from_secs(5);
 
-/// How long the marks of a transaction may take to be in all partitions.
+/// How long the marks of a transaction may take to be in all partitions before it is looked anew.
 const MARKS_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long it rests between two looks for them.
 const MARKS_REST: Duration = Duration::from_millis(2);
-
-/// How long it is believed that nothing was committed, unless something says otherwise.
-const NEWEST_AGE_MAX: Duration = Duration::from_millis(50);
 
 /// How many partitions the topics of rows have.
 pub(super) struct Partitions {
@@ -82,38 +80,12 @@ pub struct KafkaRowReader {
     /// Where everything ends.
     appended: Ends,
     streams: BTreeMap<Place, Stream>,
-    newest: NewestWhole,
+    newest: Newest,
     timeout: Duration,
     acknowledging: ClientConfig,
     deployment: String,
     sinks: BTreeMap<String, Consumer>,
     watch: Option<Watch>,
-}
-
-/// The newest binding of which every row can be read, as far as is known.
-#[derive(Default)]
-struct NewestWhole {
-    as_of: Option<AsOf>,
-    /// When that was found out.
-    at: Option<Instant>,
-    /// A newer one, some rows of which may not be readable yet.
-    told: Option<AsOf>,
-    /// The newest epoch of a row that was read: there is a binding of it.
-    row: Epoch,
-}
-
-impl NewestWhole {
-    fn is_known(&self) -> bool {
-        let epoch = self.as_of.map_or(Epoch::default(), |as_of| as_of.epoch);
-        self.row <= epoch && self.at.is_some_and(|at| at.elapsed() < NEWEST_AGE_MAX)
-    }
-}
-
-/// Watches the topic of bindings.
-struct Watch {
-    wake: Wake,
-    /// Begins at the end that the topic had; none when it was refused.
-    stream: Option<Stream>,
 }
 
 impl KafkaRowReader {
@@ -130,7 +102,7 @@ impl KafkaRowReader {
             ends: Ends::default(),
             appended: Ends::default(),
             streams: BTreeMap::new(),
-            newest: NewestWhole::default(),
+            newest: Newest::default(),
             timeout: options.request_timeout,
             acknowledging: options.consumer(),
             deployment: options.deployment.clone(),
@@ -139,23 +111,44 @@ impl KafkaRowReader {
         })
     }
 
-    /// Whether every row of what was committed until now can be read. The marks that end a transaction are
-    /// written to one partition after the other: the binding may be seen before some of its rows.
-    fn is_whole(&mut self) -> Result<bool, ReadError> {
+    /// A binding that is newer than the one that is known. The marks that end its transaction are written to one
+    /// partition after the other: it may be seen before some of its rows.
+    fn newer(&mut self) -> Result<Option<Open>, ReadError> {
+        let newer = match self.newest.told() {
+            Some(told) => Some(told),
+            None if self.newest.is_known() => None,
+            None => {
+                let newest = self.epochs.newest().map_err(|error| storage(self.epochs.name(), &error))?;
+                let newest = newest.binding.map(|binding| binding.as_of());
+                if newest.is_none() || newest == self.newest.as_of {
+                    self.newest.is(newest);
+                    None
+                } else {
+                    newest
+                }
+            }
+        };
+        let Some(as_of) = newer else { return Ok(None) };
         let mut places = Vec::new();
         for topic in &self.topics {
             places.extend(
                 self.partitions.of(topic)?.into_iter().map(|partition| (Arc::clone(topic), partition)),
             );
         }
-        let mut open = self.appended.look_anew(&self.all, &places, self.timeout)?;
-        let began = Instant::now();
+        let until = self.appended.look_anew(&self.all, &places, self.timeout)?;
+        Ok(Some(Open { as_of, until, since: Instant::now(), is_awaited: false }))
+    }
+
+    /// Whether every row of `open` can be read. The first look does not wait for that.
+    fn is_whole(&mut self, open: &mut Open) -> Result<bool, ReadError> {
         loop {
             // Reads that begin from now on use these answers.
+            let places: Vec<Place> = open.until.keys().cloned().collect();
             let committed = self.ends.look_anew(&self.looker, &places, self.timeout)?;
-            open.retain(|place, until| committed.get(place).is_none_or(|end| end < until));
-            if open.is_empty() || began.elapsed() > MARKS_DEADLINE {
-                return Ok(open.is_empty());
+            open.until.retain(|place, until| committed.get(place).is_none_or(|end| end < until));
+            let is_over = open.since.elapsed() > MARKS_DEADLINE;
+            if open.until.is_empty() || is_over || !std::mem::replace(&mut open.is_awaited, true) {
+                return Ok(open.until.is_empty());
             }
             std::thread::park_timeout(MARKS_REST);
         }
@@ -165,68 +158,52 @@ impl KafkaRowReader {
     /// would go on at the offset where it was.
     fn forget(&mut self) {
         self.streams.clear();
-        let as_of = self.newest.as_of;
-        self.newest = NewestWhole { as_of, ..NewestWhole::default() };
+        self.newest.forget();
         if let Some(watch) = &mut self.watch {
-            watch.stream = None;
+            watch.forget();
         }
     }
 
-    /// Takes in which bindings the watch has seen. Only what arrives in an empty queue wakes anybody.
+    /// Takes in which bindings the watch has seen.
     fn hear(&mut self) {
         let Some(watch) = &mut self.watch else { return };
-        if watch.stream.is_none() {
+        watch.hear(&mut self.newest, |wake| {
             let place = (Arc::from(self.epochs.name()), PartitionId(0));
             let end = self.ends.look(&self.looker, &place, self.timeout).map(|bounds| bounds.end);
             let started = end.and_then(|end| {
-                let wake = Some(Arc::clone(&watch.wake));
-                let stream = Stream::start(&self.consumer, &place.0, PARTITION, end, wake);
+                let stream = Stream::start(&self.consumer, &place.0, PARTITION, end, Some(wake));
                 stream.map_err(|error| storage(&place.0, &error))
             });
-            watch.stream =
-                started.inspect_err(|error| tracing::debug!(%error, "commits are noticed late")).ok();
-            // What was bound until then is not heard.
-            self.newest.at = None;
-        }
-        let Some(stream) = &mut watch.stream else { return };
-        loop {
-            match stream.next(Duration::ZERO) {
-                Ok(message) => {
-                    if let Some(binding) = binding_of(message) {
-                        let as_of = binding.as_of();
-                        let is_newer = |than: Option<AsOf>| than.is_none_or(|than| than.epoch < as_of.epoch);
-                        if is_newer(self.newest.as_of) && is_newer(self.newest.told) {
-                            self.newest.told = Some(as_of);
-                        }
-                    }
-                    stream.pass();
-                }
-                Err(Nothing::Yet | Nothing::End) => break,
-                Err(Nothing::Refused(_)) => {
-                    watch.stream = None;
-                    return;
-                }
-            }
-        }
-        stream.go_to(stream.position());
+            started.inspect_err(|error| tracing::debug!(%error, "commits are noticed late")).ok()
+        });
     }
 
     /// The newest binding of which every row can be read.
     fn newest_whole(&mut self) -> Result<Option<AsOf>, ReadError> {
         self.hear();
-        let newest = match self.newest.told {
-            Some(told) => Some(told),
-            None if self.newest.is_known() => return Ok(self.newest.as_of),
-            None => {
-                let newest = self.epochs.newest().map_err(|error| storage(self.epochs.name(), &error))?;
-                newest.binding.map(|binding| binding.as_of())
+        loop {
+            let open = match self.newest.open.take() {
+                Some(open) => Some(open),
+                None => self.newer()?,
+            };
+            let Some(mut open) = open else { return Ok(self.newest.as_of) };
+            if !open.is_awaited && self.watch.is_none() {
+                // Nobody would come again for it soon.
+                open.is_awaited = true;
             }
-        };
-        if newest == self.newest.as_of || self.is_whole()? {
-            let row = newest.map_or(Epoch::default(), |as_of| as_of.epoch).max(self.newest.row);
-            self.newest = NewestWhole { as_of: newest, at: Some(Instant::now()), told: None, row };
+            if self.is_whole(&mut open)? {
+                self.newest.is(Some(open.as_of));
+                continue;
+            }
+            if open.since.elapsed() <= MARKS_DEADLINE {
+                // The rows that can be read are, and then the others are waited for.
+                self.newest.open = Some(open);
+                if let Some(watch) = &self.watch {
+                    (watch.wake)();
+                }
+            }
+            return Ok(self.newest.as_of);
         }
-        Ok(self.newest.as_of)
     }
 
     /// Fails, once, after Kafka was away. It may have come back, as another log, before any question was given up.
@@ -307,7 +284,7 @@ impl RowReader for KafkaRowReader {
             match stream.next(wait) {
                 Ok(_) if rows >= max_rows => break,
                 Ok(message) => {
-                    self.newest.row = self.newest.row.max(show(message, visit));
+                    self.newest.saw_row(show(message, visit));
                     rows += 1;
                     stream.pass();
                 }
@@ -372,7 +349,7 @@ impl RowReader for KafkaRowReader {
     }
 
     fn on_commit(&mut self, wake: Wake) {
-        self.watch = Some(Watch { wake, stream: None });
+        self.watch = Some(Watch::new(wake));
         self.hear();
     }
 }

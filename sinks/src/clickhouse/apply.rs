@@ -110,11 +110,13 @@ impl ClickHouseStore {
         batch: &Batch,
         rows: &[Row],
     ) -> Result<Applied, NotStored> {
-        let keys: BTreeSet<Box<[u8]>> = rows.iter().filter_map(|row| plan::key(schema, row)).collect();
-        let keys: Vec<Box<[u8]>> = keys.into_iter().collect();
+        let keys = plan::keys(schema, rows);
+        let mut distinct: Vec<&[u8]> = keys.iter().flatten().map(|key| &**key).collect();
+        distinct.sort_unstable();
+        distinct.dedup();
         let bytes_max = self.config.keys_bytes_max;
-        let existing = keys::look_up(&self.server, schema, &keys, bytes_max)?;
-        let plan = plan::plan(schema, batch.partition, rows, &existing);
+        let existing = keys::look_up(&self.server, schema, &distinct, bytes_max)?;
+        let plan = plan::plan(batch.partition, rows, &keys, &existing);
         if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
             let token = self.session()?.token(&batch.topic, batch.partition.0, first.offset.0, last.offset.0);
             let name = format!("{token}/delete");

@@ -8,6 +8,9 @@ use tidegate_model::row::{ColumnType, Schema};
 
 use crate::batch::Value;
 
+/// A key is rarely longer.
+const KEY_BYTES: usize = 64;
+
 pub(super) fn put_value(bytes: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Instant(instant) => bytes.extend(instant.as_millis().to_le_bytes()),
@@ -34,7 +37,7 @@ pub(super) fn put_optional(bytes: &mut Vec<u8>, number: Option<u64>) {
 
 /// The key of a row of `schema`, as bytes.
 pub(super) fn key_of_row(schema: &Schema, values: &[Value]) -> Box<[u8]> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(KEY_BYTES);
     for name in schema.key {
         let at = schema.columns.iter().position(|column| column.name == *name);
         put_value(&mut bytes, &values[at.expect("a key consists of columns of its table")]);
@@ -44,7 +47,7 @@ pub(super) fn key_of_row(schema: &Schema, values: &[Value]) -> Box<[u8]> {
 
 /// A key that is already in the order of the key, as bytes.
 pub(super) fn key_of_values(key: &[Value]) -> Box<[u8]> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(KEY_BYTES);
     for value in key {
         put_value(&mut bytes, value);
     }

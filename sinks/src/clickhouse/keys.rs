@@ -21,7 +21,7 @@ use crate::store::StoreError;
 pub(super) fn look_up(
     server: &Server,
     schema: &Schema,
-    keys: &[Box<[u8]>],
+    keys: &[&[u8]],
     bytes_max: usize,
 ) -> Result<ByKey, StoreError> {
     let mut found = ByKey::new();
@@ -146,15 +146,16 @@ fn path(server: &Server, schema: &Schema) -> String {
 /// Conditions that together hold for `rows`, each with a limited number of bytes of them.
 fn conditions(
     columns: &[(&str, &str)],
-    rows: &[Box<[u8]>],
+    rows: &[impl AsRef<[u8]>],
     bytes_max: usize,
 ) -> impl Iterator<Item = String> {
     let mut rest = rows;
     std::iter::from_fn(move || {
-        let mut bytes = rest.first()?.to_vec();
+        let mut bytes = rest.first()?.as_ref().to_vec();
         let mut count = 1;
         // A byte is up to four characters of text.
-        while let Some(row) = rest.get(count).filter(|row| (bytes.len() + row.len()) * 4 <= bytes_max) {
+        let fits = |bytes: &[u8], row: &[u8]| (bytes.len() + row.len()) * 4 <= bytes_max;
+        while let Some(row) = rest.get(count).map(AsRef::as_ref).filter(|row| fits(&bytes, row)) {
             bytes.extend_from_slice(row);
             count += 1;
         }

@@ -56,6 +56,11 @@ pub(super) fn key(schema: &Schema, row: &Row) -> Option<Box<[u8]>> {
     }
 }
 
+/// The keys of `rows`, row by row.
+pub(super) fn keys(schema: &Schema, rows: &[Row]) -> Vec<Option<Box<[u8]>>> {
+    rows.iter().map(|row| key(schema, row)).collect()
+}
+
 /// How the row of a key stands after a part of the batch.
 struct State<'a> {
     before: Option<Stamp>,
@@ -64,20 +69,21 @@ struct State<'a> {
     put: Option<&'a Row>,
 }
 
+/// `keys` are those of `rows`.
 pub(super) fn plan<'a>(
-    schema: &Schema,
     partition: PartitionId,
     rows: &'a [Row],
+    keys: &[Option<Box<[u8]>>],
     existing: &ByKey,
 ) -> Plan<'a> {
     let mut plan = Plan::default();
-    let mut at: HashMap<Box<[u8]>, usize> = HashMap::new();
+    let mut at: HashMap<&[u8], usize> = HashMap::with_capacity(rows.len());
     // In the order in which the batch names them, so that the same batch gives the same statements.
-    let mut states: Vec<(Box<[u8]>, State<'a>)> = Vec::new();
-    for row in rows {
-        let Some(key) = key(schema, row) else { continue };
-        let at = *at.entry(key.clone()).or_insert_with(|| {
-            let before = existing.get(&key).and_then(|stamps| stamps.iter().max().copied());
+    let mut states: Vec<(&[u8], State<'a>)> = Vec::with_capacity(rows.len());
+    for (row, key) in rows.iter().zip(keys) {
+        let Some(key) = key.as_deref() else { continue };
+        let at = *at.entry(key).or_insert_with(|| {
+            let before = existing.get(key).and_then(|stamps| stamps.iter().max().copied());
             states.push((key, State { before, now: before, put: None }));
             states.len() - 1
         });
@@ -99,8 +105,8 @@ pub(super) fn plan<'a>(
         }
     }
     for (key, State { before, now, put }) in states {
-        let there = existing.get(&key).into_iter().flatten();
-        plan.delete.extend(there.filter(|there| Some(**there) != now).map(|there| (key.clone(), *there)));
+        let there = existing.get(key).into_iter().flatten();
+        plan.delete.extend(there.filter(|there| Some(**there) != now).map(|there| (key.into(), *there)));
         // Otherwise the row is there, or there is none.
         if before != now {
             plan.insert.extend(put);

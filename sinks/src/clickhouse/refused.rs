@@ -95,7 +95,7 @@ impl ClickHouseStore {
                 replaced.remove(&key);
             }
         }
-        let keys: Vec<Box<[u8]>> = replaced.keys().cloned().collect();
+        let keys: Vec<&[u8]> = replaced.keys().map(|key| &**key).collect();
         let there = keys::look_up(&self.server, schema, &keys, self.config.keys_bytes_max)?;
         replaced.retain(|key, _| !there.contains_key(key));
         if replaced.is_empty() {

@@ -34,7 +34,7 @@ fn check(name: &str, there: &[(&str, u64, u64)], rows: &[Row], delete: &[(&str, 
     for &(text, version, offset) in there {
         existing.entry(key(text)).or_default().push(Stamp { version, offset, partition: 0 });
     }
-    let found = plan(SCHEMA, PartitionId(0), rows, &existing);
+    let found = plan(PartitionId(0), rows, &keys(SCHEMA, rows), &existing);
     let delete = delete.iter().map(|(text, version, offset)| {
         (key(text), Stamp { version: *version, offset: *offset, partition: 0 })
     });
@@ -80,6 +80,6 @@ fn a_row_of_another_partition_at_the_same_offset_is_not_the_same_row() {
     let rows = [put(0, 5, "a")];
     let newest = Stamp { version: 5, offset: 0, partition: 3 };
     let existing = [(key_of_row(SCHEMA, &values("a")), vec![newest])];
-    let found = plan(SCHEMA, PartitionId(0), &rows, &existing.into_iter().collect());
+    let found = plan(PartitionId(0), &rows, &keys(SCHEMA, &rows), &existing.into_iter().collect());
     assert_eq!((found.delete.len(), found.insert.len()), (1, 1));
 }
