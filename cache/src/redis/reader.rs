@@ -1,5 +1,6 @@
 //! The reading side: one connection for all tasks, one function call for an answer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -156,12 +157,14 @@ fn found(answer: &Value) -> Option<Found> {
 
 fn window(shown: &Value) -> Option<CachedWindow> {
     let Value::Array(items) = shown else { return None };
-    let [start, end, Value::Array(values)] = &items[..] else { return None };
+    let [start, end, shown] = &items[..] else { return None };
     let instant = |value| text(value)?.parse().ok().map(EventTime::from_millis);
     let window = Window { start: instant(start)?, end: instant(end)? };
-    let fields = values.chunks(2).map(|pair| {
+    // Names and values in turn; as text, so that no number loses anything.
+    let shown: Vec<Cow<'_, str>> = serde_json::from_str(text(shown)?).ok()?;
+    let fields = shown.chunks(2).map(|pair| {
         let [name, value] = pair else { return None };
-        Some((text(name)?.into(), number(text(value)?)?))
+        Some((name.as_ref().into(), number(value)?))
     });
     Some(CachedWindow { window, fields: fields.collect::<Option<_>>()? })
 }

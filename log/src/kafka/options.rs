@@ -120,6 +120,14 @@ impl Options {
         config
     }
 
+    /// For reading rows as soon as they are there. What marks the end of a transaction is no message: that a partition was
+    /// read to its end is known when the next request for more is answered.
+    pub(super) fn following(&self) -> ClientConfig {
+        let mut config = self.consumer();
+        config.set("fetch.wait.max.ms", "10");
+        config
+    }
+
     /// For reading. Only what is committed is seen, and reading never jumps.
     pub(super) fn consumer(&self) -> ClientConfig {
         let mut config = self.common();

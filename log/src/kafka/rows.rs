@@ -93,7 +93,7 @@ impl KafkaRowReader {
         let mut all = options.consumer();
         all.set("isolation.level", "read_uncommitted");
         Ok(Self {
-            consumer: Arc::new(Client::new(client::consumer(options)?)),
+            consumer: Arc::new(Client::new(options.following().create_with_context(Context)?)),
             looker: client::consumer(options)?,
             all: all.create_with_context(Context)?,
             epochs: EpochsTopic::new(options)?,
@@ -299,6 +299,9 @@ impl RowReader for KafkaRowReader {
                             // It was wiped, and nothing would come before it is as long as it was.
                             self.streams.remove(&place);
                             return Err(ReadError::OutOfRange { partition, asked: position, available });
+                        }
+                        if available.end == position {
+                            break;
                         }
                         // What is there is shown, however long it is on its way.
                         end = Some(available.end);

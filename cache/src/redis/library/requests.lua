@@ -165,16 +165,20 @@ end
 
 -- The newest windows of `kind`, up to `limit`.
 local function newest(prefix, kind, live, limit)
-  local shown = prefix .. (live and 'live:' or 'metrics:') .. kind .. ':'
+  local hash = prefix .. (live and 'live:' or 'metrics:') .. kind .. ':'
   local side = prefix .. 'tidegate:' .. (live and 'live:' or 'final:') .. kind .. ':'
   local windows, passed = {}, 0
   while #windows < limit do
     local asked = math.min(limit - #windows, STARTS_AT_ONCE)
-    local starts = redis.call('ZREVRANGE', shown .. 'windows', passed, passed + asked - 1)
-    for _, start in ipairs(starts) do
-      local values, stop = redis.call('HGETALL', shown .. start), redis.call('HGET', side .. start, 'end')
-      -- The server may have let go of either.
-      if stop and #values > 0 then windows[#windows + 1] = { start, stop, values } end
+    local starts, keys = redis.call('ZREVRANGE', hash .. 'windows', passed, passed + asked - 1), {}
+    for i, start in ipairs(starts) do keys[i] = hash .. start end
+    -- The server may have let go of either.
+    local all = #keys > 0 and redis.call('EXISTS', unpack(keys)) == #keys
+    for i, start in ipairs(starts) do
+      local found = redis.call('HMGET', side .. start, 'end', 'shown')
+      if found[1] and found[2] and (all or redis.call('EXISTS', keys[i]) == 1) then
+        windows[#windows + 1] = { start, found[1], found[2] }
+      end
     end
     if #starts < asked then break end
     passed = passed + asked

@@ -6,7 +6,8 @@
 -- ARGV  1 prefix of every key and channel   2 the request, in JSON   3 the writer's generation   4 the writer
 --
 -- Beside the hash of each window lies another one, `tidegate:<final|live>:<kind>:<start>`: the end of the
--- window, and under `:<label>` the epoch that the label's values are of. A request works on tables of Lua;
+-- window, all its fields and values as one JSON list (`shown`), and under `:<label>` the epoch that the label's values
+-- are of. A request works on tables of Lua;
 -- what became of them is written and published at its end, the position last.
 --
 -- Numbers that do not fit a double (offsets, epochs, values) stay decimal text.
@@ -168,7 +169,7 @@ local function slot_of(cx, kind, place, start)
   for name, value in pairs(pairs_of(redis.call('HGETALL', slot.side))) do
     if name == 'end' then
       slot.stop = value
-    else
+    elseif name ~= 'shown' then
       local label = string.sub(name, 2)
       slot.versions[label], slot.labels_before[label] = value, value
       slot.labels = slot.labels + 1
