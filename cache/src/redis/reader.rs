@@ -149,20 +149,21 @@ fn found(answer: &Value) -> Option<Found> {
     };
     let windows = answers.iter().map(|windows| {
         let Value::Array(windows) = windows else { return None };
-        windows.iter().map(|shown| window(shown).map(Arc::new)).collect()
+        windows.chunks(2).map(|shown| window(shown).map(Arc::new)).collect()
     });
     let answer = Answer { as_of, seq, windows: windows.collect::<Option<_>>()? };
     Some(Found { ready: text(ready)? == "1", answer })
 }
 
-fn window(shown: &Value) -> Option<CachedWindow> {
-    let Value::Array(items) = shown else { return None };
-    let [start, end, shown] = &items[..] else { return None };
-    let instant = |value| text(value)?.parse().ok().map(EventTime::from_millis);
-    let window = Window { start: instant(start)?, end: instant(end)? };
-    // Names and values in turn; as text, so that no number loses anything.
+/// A window of its start and its text: its end, and names and values in turn, all as text, so that no number loses
+/// anything.
+fn window(shown: &[Value]) -> Option<CachedWindow> {
+    let [start, shown] = shown else { return None };
     let shown: Vec<Cow<'_, str>> = serde_json::from_str(text(shown)?).ok()?;
-    let fields = shown.chunks(2).map(|pair| {
+    let (end, fields) = shown.split_first()?;
+    let instant = |text: &str| text.parse().ok().map(EventTime::from_millis);
+    let window = Window { start: instant(text(start)?)?, end: instant(end)? };
+    let fields = fields.chunks(2).map(|pair| {
         let [name, value] = pair else { return None };
         Some((name.as_ref().into(), number(value)?))
     });

@@ -163,24 +163,28 @@ local function sizes(keys, args)
   return found
 end
 
--- The newest windows of `kind`, up to `limit`.
+-- The newest windows of `kind`, up to `limit`: the start of each, and its text.
 local function newest(prefix, kind, live, limit)
   local hash = prefix .. (live and 'live:' or 'metrics:') .. kind .. ':'
-  local side = prefix .. 'tidegate:' .. (live and 'live:' or 'final:') .. kind .. ':'
+  local word = live and 'live:' or 'final:'
+  local side, shown = prefix .. 'tidegate:' .. word .. kind .. ':', prefix .. 'tidegate:shown:' .. word .. kind
   local windows, passed = {}, 0
-  while #windows < limit do
-    local asked = math.min(limit - #windows, STARTS_AT_ONCE)
+  while #windows < limit * 2 do
+    local asked = math.min(limit - #windows / 2, STARTS_AT_ONCE)
     local starts, keys = redis.call('ZREVRANGE', hash .. 'windows', passed, passed + asked - 1), {}
-    for i, start in ipairs(starts) do keys[i] = hash .. start end
+    if #starts == 0 then break end
+    for _, start in ipairs(starts) do
+      keys[#keys + 1] = hash .. start
+      keys[#keys + 1] = side .. start
+    end
     -- The server may have let go of either.
-    local all = #keys > 0 and redis.call('EXISTS', unpack(keys)) == #keys
-    for i, start in ipairs(starts) do
-      local found = redis.call('HMGET', side .. start, 'end', 'shown')
-      if found[1] and found[2] and (all or redis.call('EXISTS', keys[i]) == 1) then
-        windows[#windows + 1] = { start, found[1], found[2] }
+    local all = redis.call('EXISTS', unpack(keys)) == #keys
+    for i, text in ipairs(redis.call('HMGET', shown, unpack(starts))) do
+      if text and (all or redis.call('EXISTS', keys[2 * i - 1], keys[2 * i]) == 2) then
+        windows[#windows + 1] = starts[i]
+        windows[#windows + 1] = text
       end
     end
-    if #starts < asked then break end
     passed = passed + asked
   end
   return windows
