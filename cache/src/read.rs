@@ -8,7 +8,7 @@ use crate::change::Update;
 use crate::window::CachedWindow;
 
 /// Which windows are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
     /// The newest windows of a kind, with their final values, newest first.
     Newest {

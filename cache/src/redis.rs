@@ -19,6 +19,7 @@ mod reader;
 mod request;
 mod sentinel;
 mod server;
+mod turns;
 mod updates;
 mod writer;
 

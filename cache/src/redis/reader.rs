@@ -1,4 +1,5 @@
-//! The reading side: one connection for all tasks, one function call for an answer.
+//! The reading side: one connection for all tasks, one function call for an answer, which everybody shares who asks for
+//! the same before it is made.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use super::config::RedisConfig;
 use super::failure::Failure;
 use super::library::{self, Function};
 use super::number::number;
+use super::turns::Turns;
 use super::updates::RedisUpdates;
 use super::writer::text;
 use super::{client, request};
@@ -29,6 +31,7 @@ struct Shared {
     config: RedisConfig,
     /// Held for as long as it takes to connect, so that one task does it for all.
     connection: Mutex<Shareable>,
+    looks: Turns<Vec<Ask>, Result<Found, ReadError>>,
 }
 
 #[derive(Default)]
@@ -45,7 +48,7 @@ impl std::fmt::Debug for RedisReader {
 }
 
 /// What the function says.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Found {
     ready: bool,
     answer: Answer,
@@ -54,7 +57,7 @@ struct Found {
 impl RedisReader {
     /// A reader; nothing is connected before the first request.
     pub fn new(config: RedisConfig) -> Self {
-        Self { shared: Arc::new(Shared { config, connection: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { config, connection: Mutex::default(), looks: Turns::default() }) }
     }
 
     /// Sends a command; once more over a new connection when the one there was is broken.
@@ -103,6 +106,10 @@ impl RedisReader {
     }
 
     async fn look(&self, asks: &[Ask]) -> Result<Found, ReadError> {
+        self.shared.looks.share(asks.to_vec(), self.look_alone(asks)).await
+    }
+
+    async fn look_alone(&self, asks: &[Ask]) -> Result<Found, ReadError> {
         let command = Function::Read.call(&self.shared.config.prefix, &[&request::read(asks)]);
         let answer = self.ask(&command).await;
         let found = answer.and_then(|answer| found(&answer).ok_or_else(|| Failure::odd(&answer)));

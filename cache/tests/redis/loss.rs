@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tidegate_cache::conformance::{NOW, Subject as _, batch, provisional, retraction, row};
 use tidegate_cache::redis::{RedisAt, RedisReader};
 use tidegate_cache::{
@@ -286,6 +287,22 @@ async fn many_readers_wait_for_one_attempt_to_connect() {
     server.redis.resume().expect("it is there");
     let made = connections() - before;
     assert!(made < 10, "{made} connections for 30 readers");
+}
+
+/// However many ask for the same at once: one is answered, and those who came meanwhile share the next answer.
+#[tokio::test]
+async fn readers_share_answers() {
+    let Some(server) = Server::start(&[]) else { return };
+    let calls = || {
+        let stats = server.told("INFO commandstats");
+        let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_fcall_ro:calls="));
+        line.map_or(0, |line| line.split(',').next().expect("a count").parse::<u64>().expect("a number"))
+    };
+    let reader = server.cache(Config::default()).reader();
+    answer(&reader).await;
+    let before = calls();
+    join_all((0..100).map(|_| answer(&reader))).await;
+    assert_eq!(calls() - before, 2);
 }
 
 /// Functions are loaded when the server has others than those of this version, and only then.

@@ -297,9 +297,19 @@ fn abort(writer: &Writer) -> Result<(), KafkaError> {
 /// Waits until everything sent is in the log.
 fn delivered(writer: &Writer) -> Result<(), KafkaError> {
     while writer.producer.in_flight_count() > 0 {
-        writer.producer.poll(POLL);
+        listen(writer);
     }
     writer.outcome.take().map_or(Ok(()), Err)
+}
+
+/// Hears what became of what was sent, or rests where nothing is new. The producer itself would not rest: within the
+/// last millisecond of a timeout, `poll` asks again and again.
+fn listen(writer: &Writer) {
+    let in_flight = writer.producer.in_flight_count();
+    writer.producer.poll(Duration::ZERO);
+    if writer.producer.in_flight_count() == in_flight {
+        std::thread::park_timeout(POLL);
+    }
 }
 
 fn header(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeaders {
@@ -333,7 +343,7 @@ fn send(
         match writer.producer.send(record) {
             Ok(()) => return Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                writer.producer.poll(POLL);
+                listen(writer);
                 record = back;
             }
             Err((error, _)) => return Err(error),

@@ -13,6 +13,9 @@ use crate::event::Wake;
 /// How long it is believed that nothing was committed, unless something says otherwise.
 const AGE_MAX: Duration = Duration::from_millis(50);
 
+/// The same, for whoever is told of bindings as they come.
+const WATCHED_AGE_MAX: Duration = Duration::from_millis(500);
+
 /// What is known of it.
 #[derive(Default)]
 pub(super) struct Newest {
@@ -43,10 +46,11 @@ impl Newest {
         self.told
     }
 
-    /// Whether nobody needs to ask for a newer one now.
-    pub(super) fn is_known(&self) -> bool {
+    /// Whether nobody needs to ask for a newer one now. `is_watched` says that a [`Watch`] tells of each.
+    pub(super) fn is_known(&self, is_watched: bool) -> bool {
         let epoch = self.as_of.map_or(Epoch::default(), |as_of| as_of.epoch);
-        self.row <= epoch && self.looked_at.is_some_and(|at| at.elapsed() < AGE_MAX)
+        let age_max = if is_watched { WATCHED_AGE_MAX } else { AGE_MAX };
+        self.row <= epoch && self.looked_at.is_some_and(|at| at.elapsed() < age_max)
     }
 
     /// Every row up to there can be read.
@@ -89,6 +93,11 @@ impl Watch {
     /// The next look begins at the end that the topic has then.
     pub(super) fn forget(&mut self) {
         self.stream = None;
+    }
+
+    /// Whether bindings are told of as they come.
+    pub(super) fn is_listening(&self) -> bool {
+        self.stream.is_some()
     }
 
     /// Takes in what was bound. Only what arrives in an empty queue wakes anybody. `start` begins to read at the end.
@@ -142,16 +151,16 @@ mod tests {
     #[test]
     fn a_newer_row_has_it_asked_for_its_binding() {
         let mut newest = Newest::default();
-        assert!(!newest.is_known(), "nobody looked");
+        assert!(!newest.is_known(false), "nobody looked");
         newest.is(Some(as_of(2)));
         newest.saw_row(Epoch(2));
-        assert!(newest.is_known());
+        assert!(newest.is_known(false));
         newest.saw_row(Epoch(3));
-        assert!(!newest.is_known());
+        assert!(!newest.is_known(false));
         newest.is(Some(as_of(3)));
-        assert!(newest.is_known());
+        assert!(newest.is_known(false));
         newest.forget();
-        assert!(!newest.is_known());
+        assert!(!newest.is_known(false));
         assert_eq!(newest.as_of, Some(as_of(3)));
     }
 }

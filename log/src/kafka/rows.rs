@@ -116,7 +116,7 @@ impl KafkaRowReader {
     fn newer(&mut self) -> Result<Option<Open>, ReadError> {
         let newer = match self.newest.told() {
             Some(told) => Some(told),
-            None if self.newest.is_known() => None,
+            None if self.newest.is_known(self.watch.as_ref().is_some_and(Watch::is_listening)) => None,
             None => {
                 let newest = self.epochs.newest().map_err(|error| storage(self.epochs.name(), &error))?;
                 let newest = newest.binding.map(|binding| binding.as_of());
