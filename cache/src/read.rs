@@ -83,7 +83,9 @@ pub trait CacheReader: Clone + Send + Sync + 'static {
     /// What [`CacheReader::subscribe`] gives.
     type Updates: Updates;
 
-    /// Answers the questions, all as of the same instant.
+    /// Answers the questions, all as of the same instant: the present, where open windows are among them. An answer
+    /// about closed windows alone may lack what was written a moment ago, if the way to the cache has it say so later; it
+    /// has everything that a subscriber of this reader was told.
     ///
     /// # Errors
     /// When the cache cannot be reached.

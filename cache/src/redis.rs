@@ -12,6 +12,7 @@ mod change;
 mod client;
 mod config;
 mod failure;
+mod held;
 mod inspect;
 mod library;
 mod number;

@@ -14,6 +14,8 @@ use super::any_log::{Log, is_on_kafka};
 use super::sink_thread::SinkThread;
 use super::watched::{CacheSteps, WatchedCache};
 use super::{cache_config, topic_of};
+#[cfg(feature = "redis")]
+use crate::config::duration;
 use crate::config::{Config, size};
 use crate::exit::{CommandError, Exit};
 
@@ -87,6 +89,7 @@ fn redis(config: &Config) -> Result<Cache, CommandError> {
         username: config.redis_user.clone(),
         password: password(config.redis_password.reveal()),
         prefix: config.redis_prefix.clone().unwrap_or_default(),
+        answers_held: duration(config.redis_answers_held_ms),
         limits: cache_config(config),
         ..RedisConfig::default()
     })))

@@ -376,6 +376,9 @@ settings! {
         redis_sentinel_master = "redis.sentinel_master": Text { Text { what: "a master's name" } } = "mymaster";
         /// The Sentinels' own password. It is never shown.
         redis_sentinel_password = "redis.sentinel_password": Secret { Secret } = "";
+        /// An answer about closed windows is held for so long at most, until the server says that a key of theirs changed
+        /// (CLIENT TRACKING). 0s: the server is asked each time.
+        redis_answers_held_ms = "redis.answers_held": Span { Span { min_ms: 0, max_ms: 60_000 } } = "1s";
     }
 }
 

@@ -14,6 +14,9 @@ use crate::stack::Stack;
 /// How long the broker is away: twice as long as an event or an epoch is waited for.
 const OUTAGE: Duration = Duration::from_mins(1);
 
+/// Longer than an event waits for the broker before its sender is told to come again.
+const EVENT_WAIT: Duration = Duration::from_secs(40);
+
 /// When a process that ended is started again.
 const RESTART_REST: Duration = Duration::from_secs(1);
 
@@ -72,7 +75,10 @@ fn a_broker_that_is_away_for_a_minute_loses_nothing_and_doubles_nothing() {
     // One of its own: the other tests need theirs.
     let dir = TempDir::new().expect("a temporary directory");
     let mut broker = Kafka::start(dir.path()).expect("a broker starts");
-    let stack = Stack::new(broker.address());
+    let mut stack = Stack::new(broker.address());
+    // An event that waits for the broker and is acknowledged after all is that old, and no later one may have closed its
+    // windows.
+    stack.settings = vec![format!("time.watermark_bound={}s", EVENT_WAIT.as_secs())];
     let mut roles = ["ingest", "sink", "cache-api"].map(|role| stack.start(role));
     let mut dataflow = Supervisor::start(&stack);
     let address = roles[0].address("ingest");

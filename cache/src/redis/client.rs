@@ -1,5 +1,7 @@
 //! The way to the server: what every connection begins with.
 
+use std::convert::Infallible;
+
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo as _, ProtocolVersion,
     RedisConnectionInfo, Value,
@@ -7,6 +9,7 @@ use redis::{
 
 use super::config::{HostPort, RedisAt, RedisConfig};
 use super::failure::Failure;
+use super::held::Changes;
 use super::server::{Wanted, info, judge};
 use super::{library, sentinel};
 
@@ -56,12 +59,14 @@ fn connect_to(server: &HostPort, config: &RedisConfig) -> Result<redis::Connecti
 }
 
 /// A connection for many tasks, to a server that can be read. The functions may be missing there.
+/// It counts what the server says of `changes` to what was read over it, and its own end.
 pub(super) async fn connect_async(
     config: &RedisConfig,
+    changes: &Changes,
 ) -> Result<redis::aio::MultiplexedConnection, Failure> {
     let mut failure = None;
     for server in candidates_async(config).await? {
-        match connect_async_to(&server, config).await {
+        match connect_async_to(&server, config, changes).await {
             Ok(connection) => return Ok(connection),
             Err(found) => failure = failure.or(Some(found.met_at(&server, config))),
         }
@@ -72,15 +77,37 @@ pub(super) async fn connect_async(
 async fn connect_async_to(
     server: &HostPort,
     config: &RedisConfig,
+    changes: &Changes,
 ) -> Result<redis::aio::MultiplexedConnection, Failure> {
+    let told = changes.clone();
     let limits = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(config.connect_timeout))
-        .set_response_timeout(Some(config.answer_timeout));
+        .set_response_timeout(Some(config.answer_timeout))
+        // Whatever it is that nobody asked for.
+        .set_push_sender(move |_| {
+            told.note();
+            Ok::<_, Infallible>(())
+        });
     let connected = client(server, config)?.get_multiplexed_async_connection_with_config(&limits).await;
     let mut connection = connected.map_err(|error| Failure::of_connecting(&error))?;
     let said: String = info().query_async(&mut connection).await.map_err(|error| Failure::of(&error))?;
     judge(&said, wanted(config, false))?;
+    if !config.answers_held.is_zero() {
+        let tracked = track(config).exec_async(&mut connection).await;
+        tracked.map_err(|error| Failure::of(&error))?;
+    }
     Ok(connection)
+}
+
+/// Has the server say when a key changes that closed windows are read from. Not which ones were read: Redis 7.0 does not
+/// count what a function reads.
+fn track(config: &RedisConfig) -> redis::Cmd {
+    let mut command = redis::cmd("CLIENT");
+    command.arg("TRACKING").arg("ON").arg("BCAST");
+    for keys in ["metrics:", "tidegate:"] {
+        command.arg("PREFIX").arg(format!("{}{keys}", config.prefix));
+    }
+    command
 }
 
 /// A connection that is told what is published on `channels`.
@@ -104,7 +131,7 @@ async fn subscribe_at(
     channels: &[String],
 ) -> Result<redis::aio::PubSub, Failure> {
     // A connection that is told things cannot ask.
-    drop(connect_async_to(server, config).await?);
+    drop(connect_async_to(server, config, &Changes::default()).await?);
     let client = client(server, config)?;
     let subscribe = async {
         let mut subscription = client.get_async_pubsub().await?;

@@ -24,6 +24,10 @@ pub struct RedisConfig {
     pub connect_timeout: Duration,
     /// How long an answer may take.
     pub answer_timeout: Duration,
+    /// How long an answer about closed windows is held at most, while the server says nothing new of them
+    /// (`CLIENT TRACKING`): for so long one may be wrong where a connection died without a word. Zero: every answer is
+    /// the server's.
+    pub answers_held: Duration,
     /// A subscriber who was told nothing for so long asks whether the server is still there.
     pub silence: Duration,
     /// How often a writer tries, before it says that nobody answers.
@@ -46,6 +50,7 @@ impl Default for RedisConfig {
             prefix: String::new(),
             connect_timeout: Duration::from_secs(2),
             answer_timeout: Duration::from_secs(5),
+            answers_held: Duration::ZERO,
             silence: Duration::from_secs(5),
             attempts_max: 4,
             pause: Duration::from_millis(50),

@@ -1,5 +1,5 @@
 //! The reading side: one connection for all tasks, one function call for an answer, which everybody shares who asks for
-//! the same before it is made.
+//! the same before it is made, or before anything changes.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use super::config::RedisConfig;
 use super::failure::Failure;
+use super::held::Held;
 use super::library::{self, Function};
 use super::number::number;
 use super::turns::Turns;
@@ -32,6 +33,7 @@ struct Shared {
     /// Held for as long as it takes to connect, so that one task does it for all.
     connection: Mutex<Shareable>,
     looks: Turns<Vec<Ask>, Result<Found, ReadError>>,
+    held: Held<Found>,
 }
 
 #[derive(Default)]
@@ -57,7 +59,9 @@ struct Found {
 impl RedisReader {
     /// A reader; nothing is connected before the first request.
     pub fn new(config: RedisConfig) -> Self {
-        Self { shared: Arc::new(Shared { config, connection: Mutex::default(), looks: Turns::default() }) }
+        let held = Held::new(config.answers_held);
+        let (connection, looks) = (Mutex::default(), Turns::default());
+        Self { shared: Arc::new(Shared { config, connection, looks, held }) }
     }
 
     /// Sends a command; once more over a new connection when the one there was is broken.
@@ -76,6 +80,7 @@ impl RedisReader {
                     }
                     broken @ (Failure::Unreachable(_) | Failure::Demoted(_)) => {
                         self.shared.connection.lock().await.connection = None;
+                        self.shared.held.changes().note();
                         failure = Some(broken);
                         if error.is_timeout() {
                             // It had its time.
@@ -100,20 +105,31 @@ impl RedisReader {
         if let Some((_, failure)) = shareable.failed.as_ref().filter(|(at, _)| *at > came) {
             return Err(failure.clone());
         }
-        let connected = client::connect_async(&self.shared.config).await;
+        let connected = client::connect_async(&self.shared.config, self.shared.held.changes()).await;
         shareable.failed = connected.as_ref().err().map(|failure| (Instant::now(), failure.clone()));
         Ok(shareable.connection.insert(connected?).clone())
     }
 
     async fn look(&self, asks: &[Ask]) -> Result<Found, ReadError> {
+        if let Some(found) = self.shared.held.get(asks) {
+            return Ok(found);
+        }
         self.shared.looks.share(asks.to_vec(), self.look_alone(asks)).await
     }
 
     async fn look_alone(&self, asks: &[Ask]) -> Result<Found, ReadError> {
+        let held = &self.shared.held;
+        // Whoever had the turn before may have been told.
+        if let Some(found) = held.get(asks) {
+            return Ok(found);
+        }
+        let (asked, changes) = (Instant::now(), held.changes().count());
         let command = Function::Read.call(&self.shared.config.prefix, &[&request::read(asks)]);
         let answer = self.ask(&command).await;
         let found = answer.and_then(|answer| found(&answer).ok_or_else(|| Failure::odd(&answer)));
-        found.map_err(|failure| failure.read(&self.shared.config.address()))
+        let found = found.map_err(|failure| failure.read(&self.shared.config.address()))?;
+        held.keep(asks, &found, asked, changes);
+        Ok(found)
     }
 }
 
@@ -135,7 +151,8 @@ impl CacheReader for RedisReader {
 
     async fn subscribe(&self) -> Result<RedisUpdates, ReadError> {
         let config = &self.shared.config;
-        RedisUpdates::subscribe(config.clone()).await.map_err(|failure| failure.read(&config.address()))
+        let subscribed = RedisUpdates::subscribe(config.clone(), self.shared.held.changes().clone()).await;
+        subscribed.map_err(|failure| failure.read(&config.address()))
     }
 }
 

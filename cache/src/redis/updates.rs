@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::config::RedisConfig;
 use super::failure::Failure;
+use super::held::Changes;
 use super::{change, client};
 use crate::change::Update;
 use crate::read::{UpdateError, Updates};
@@ -32,10 +33,12 @@ enum Received {
 }
 
 impl RedisUpdates {
-    pub(super) async fn subscribe(config: RedisConfig) -> Result<Self, Failure> {
+    /// Whoever is told anything reads it: each message counts as one of `changes` before it is handed over.
+    pub(super) async fn subscribe(config: RedisConfig, changes: Changes) -> Result<Self, Failure> {
         let subscription = client::subscribe(&config, &channels(&config)).await?;
+        changes.note();
         let (sender, received) = broadcast::channel(config.limits.updates_max.max(1));
-        let task = tokio::spawn(follow(config, subscription, sender));
+        let task = tokio::spawn(follow(config, subscription, changes, sender));
         Ok(Self { received, task, last: None })
     }
 }
@@ -70,6 +73,7 @@ impl Updates for RedisUpdates {
 async fn follow(
     config: RedisConfig,
     mut subscription: redis::aio::PubSub,
+    told: Changes,
     sender: broadcast::Sender<Received>,
 ) {
     let [changes, as_of] = channels(&config);
@@ -77,6 +81,7 @@ async fn follow(
         while let Some(message) = message(&mut subscription, &changes, &config).await {
             let text = std::str::from_utf8(message.get_payload_bytes()).unwrap_or_default();
             let read = if message.get_channel_name() == as_of { change::as_of } else { change::change };
+            told.note();
             // What nobody here understands leaves a number out, which is told.
             if let Some(update) = read(text) {
                 // Nobody is listening any more when it fails, and the task is about to be aborted.
@@ -91,6 +96,7 @@ async fn follow(
                 break subscription;
             }
         };
+        told.note();
         let _ = sender.send(Received::Broken);
     }
 }

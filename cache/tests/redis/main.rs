@@ -4,6 +4,7 @@
 mod against_memory;
 mod contract;
 mod failover;
+mod held;
 mod loss;
 mod refusals;
 mod subject;
