@@ -34,31 +34,56 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) fn run(servers: &Servers, scale: Scale) -> anyhow::Result<Table> {
     let questions = scale.of(QUESTIONS);
-    let title = "GET /metrics/event/windows?limit=20, 1,000 a second, while 500 events a second come in";
+    let title = "GET /metrics/event/windows?limit=20, 1,000 a second";
     Group::new(title, By::Wall, "questions", questions, 0)
         .rounds(1)
-        .ceiling("a bare axum route, 2 kB", || {
-            let folder = scratch::folder()?;
-            let server = Server::start(&servers.bare, folder.path(), &[])?;
-            let done = asked(&server, questions)?;
-            server.end()?;
-            Ok(done)
+        .ceiling("a bare axum route, 2 kB, beside the pipeline and 500 events a second", || {
+            with_pipeline(servers, |pipeline| {
+                let folder = scratch::folder()?;
+                let bare = Server::start(&servers.bare, folder.path(), &[])?;
+                let done = beside_load(pipeline, || asked(&bare, questions))?;
+                bare.end()?;
+                Ok(done)
+            })
         })
-        .case("the cache API, on Redis", || {
-            let folder = scratch::folder()?;
-            let server = servers.pipeline(&Deployment::new(&servers.kafka), &folder)?;
-            let done = asked(&server, questions)?;
-            server.end()?;
-            Ok(done)
+        .case("the cache API, on Redis, beside 500 events a second", || {
+            with_pipeline(servers, |pipeline| beside_load(pipeline, || asked(pipeline, questions)))
+        })
+        .ceiling("a bare axum route, 2 kB, beside the pipeline at rest", || {
+            with_pipeline(servers, |_| {
+                let folder = scratch::folder()?;
+                let bare = Server::start(&servers.bare, folder.path(), &[])?;
+                let done = asked(&bare, questions)?;
+                bare.end()?;
+                Ok(done)
+            })
+        })
+        .case("the cache API, on Redis, at rest", || {
+            with_pipeline(servers, |pipeline| {
+                // It has the windows, then.
+                beside_load(pipeline, || Ok(()))?;
+                asked(pipeline, questions)
+            })
         })
         .measure(scale)
 }
 
-/// Asks while events come in.
-fn asked(server: &Server, questions: usize) -> anyhow::Result<Done> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+fn with_pipeline(
+    servers: &Servers,
+    measure: impl FnOnce(&Server) -> anyhow::Result<Done>,
+) -> anyhow::Result<Done> {
+    let folder = scratch::folder()?;
+    let pipeline = servers.pipeline(&Deployment::new(&servers.kafka), &folder)?;
+    let done = measure(&pipeline)?;
+    pipeline.end()?;
+    Ok(done)
+}
+
+/// Measures while events come in, from when there are twenty windows.
+fn beside_load<T>(pipeline: &Server, measure: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let runtime = runtime()?;
     let load = LoadConfig {
-        target: Arc::new(Target::parse(server.url("ingest")?, load::PATH)?),
+        target: Arc::new(Target::parse(pipeline.url("ingest")?, load::PATH)?),
         rate: Rate::per_second(500.0)?,
         duration: None,
         connections: CONNECTIONS,
@@ -72,16 +97,25 @@ fn asked(server: &Server, questions: usize) -> anyhow::Result<Done> {
         .spawn(async move { load::run(load, &SystemClock, Arc::new(LoadStats::default()), told).await });
     let began = Instant::now();
     // Twenty windows are longer than that.
-    while get(server.url("api")?, PATH)?.len() < 1_500 {
+    while get(pipeline.url("api")?, PATH)?.len() < 1_500 {
         ensure!(began.elapsed() < PATIENCE, "there are no twenty windows after {PATIENCE:?}");
         std::thread::park_timeout(Duration::from_millis(50));
     }
-    let target = Arc::new(Target::parse(server.url("api")?, PATH)?);
-    let (answered, took) = timed(|| runtime.block_on(ask(target, questions)));
-    let mut waited = answered?;
+    let measured = measure()?;
     stop.cancel();
     let totals = runtime.block_on(sending)??;
     ensure!(totals.acknowledged == totals.sent && totals.sent > 0, "not all was acknowledged: {totals:?}");
+    Ok(measured)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
+}
+
+fn asked(server: &Server, questions: usize) -> anyhow::Result<Done> {
+    let target = Arc::new(Target::parse(server.url("api")?, PATH)?);
+    let (answered, took) = timed(|| runtime()?.block_on(ask(target, questions)));
+    let mut waited = answered?;
     waited.sort_unstable();
     let at = |share: usize| waited[(waited.len() - 1) * share / 1_000].as_secs_f64() * 1e3;
     let note = format!("p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms", at(500), at(990), at(999));
