@@ -29,13 +29,6 @@ async fn windows(reader: &RedisReader, count: usize) {
     tokio::time::timeout(Duration::from_mins(1), changed).await.expect("the server says that it changed");
 }
 
-/// How often the server was asked.
-fn calls(server: &Server) -> u64 {
-    let stats = server.told("INFO commandstats");
-    let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_fcall_ro:calls="));
-    line.map_or(0, |line| line.split(',').next().expect("a count").parse().expect("a number"))
-}
-
 #[tokio::test]
 async fn an_answer_is_held_until_the_server_says_that_it_is_old() {
     let Some(mut server) = Server::start(&[]) else { return };
@@ -43,11 +36,11 @@ async fn an_answer_is_held_until_the_server_says_that_it_is_old() {
     let (mut writer, reader) = (cache.writer(), cache.reader());
     writer.apply(&batch(0, vec![row(1, 5, "a", 1), row(1, 6, "a", 1)]), NOW).expect("it is applied");
     windows(&reader, 2).await;
-    let before = calls(&server);
+    let before = server.calls("fcall_ro");
     for _ in 0..100 {
         windows(&reader, 2).await;
     }
-    assert_eq!(calls(&server), before);
+    assert_eq!(server.calls("fcall_ro"), before);
 
     writer.apply(&batch(2, vec![row(2, 7, "a", 1)]), NOW).expect("it is applied");
     windows(&reader, 3).await;
@@ -101,8 +94,8 @@ async fn no_answer_is_held_for_longer_than_it_may_be() {
     let Some(server) = Server::start(&[]) else { return };
     let reader = holding(&server, Duration::from_millis(20)).reader();
     windows(&reader, 0).await;
-    let before = calls(&server);
+    let before = server.calls("fcall_ro");
     tokio::time::sleep(Duration::from_millis(50)).await;
     windows(&reader, 0).await;
-    assert_eq!(calls(&server), before + 1);
+    assert_eq!(server.calls("fcall_ro"), before + 1);
 }

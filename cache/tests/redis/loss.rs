@@ -293,11 +293,7 @@ async fn many_readers_wait_for_one_attempt_to_connect() {
 #[tokio::test]
 async fn readers_share_answers() {
     let Some(server) = Server::start(&[]) else { return };
-    let calls = || {
-        let stats = server.told("INFO commandstats");
-        let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_fcall_ro:calls="));
-        line.map_or(0, |line| line.split(',').next().expect("a count").parse::<u64>().expect("a number"))
-    };
+    let calls = || server.calls("fcall_ro");
     let reader = server.cache(Config::default()).reader();
     answer(&reader).await;
     let before = calls();
@@ -310,11 +306,7 @@ async fn readers_share_answers() {
 fn functions_are_replaced_when_they_differ() {
     let Some(server) = Server::start(&[]) else { return };
     let cache = server.cache(Config::default());
-    let loads = || {
-        let stats = server.told("INFO commandstats");
-        let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_function|load:calls="));
-        line.and_then(|line| line.split(',').next()).map_or(0, |calls| calls.parse().expect("a number"))
-    };
+    let loads = || server.calls("function|load");
     for (before, after) in [(0, 1), (1, 1)] {
         assert_eq!(loads(), before);
         cache.writer().positions().expect("it answers");

@@ -53,6 +53,14 @@ impl Server {
     pub(crate) fn told(&self, words: &str) -> String {
         told(&self.ask(words))
     }
+
+    /// How often it was given a command, by the name that its statistics have for it.
+    pub(crate) fn calls(&self, command: &str) -> u64 {
+        let stats = self.told("INFO commandstats");
+        let name = format!("cmdstat_{command}:calls=");
+        let line = stats.lines().find_map(|line| line.strip_prefix(&name));
+        line.map_or(0, |line| line.split(',').next().expect("a count").parse().expect("a number"))
+    }
 }
 
 /// A reply as text.
