@@ -61,6 +61,7 @@ pub async fn run_all<S: Subject>(fresh: impl Fn(Config) -> S) {
     live::open_windows_are_limited(&fresh(small())).await;
     live::ready_is_who_has_caught_up(&fresh(small())).await;
     live::a_cache_that_stands_elsewhere_is_as_of_nothing_new(&fresh(small())).await;
+    live::a_step_is_as_of_what_is_in(&fresh(small())).await;
     updates::every_change_is_told_once(&fresh(small())).await;
     updates::nothing_is_told_when_nothing_changed(&fresh(small())).await;
     updates::answers_and_updates_are_counted_together(&fresh(small())).await;
@@ -176,6 +177,10 @@ fn next(cache: &mut impl CacheWriter) -> u64 {
 fn say(cache: &mut impl CacheWriter, as_of: Option<AsOf>) {
     let at = positions(cache);
     cache.set_as_of(as_of, &at).expect("it stands there");
+}
+
+async fn said_as_of(reader: &impl CacheReader) -> Option<AsOf> {
+    reader.read(&[]).await.expect("the cache answers").as_of
 }
 
 async fn ask(reader: &impl CacheReader, ask: Ask) -> Vec<Arc<CachedWindow>> {

@@ -29,4 +29,4 @@ pub use config::Config;
 pub use memory::MemoryCache;
 pub use read::{Answer, Ask, CacheReader, ReadError, UpdateError, Updates};
 pub use window::{CachedWindow, Number};
-pub use write::{CacheWriter, KindSize, WriteError};
+pub use write::{CacheWriter, KindSize, Standing, WriteError};

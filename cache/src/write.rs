@@ -82,6 +82,15 @@ pub enum WriteError {
     },
 }
 
+/// What a cache may say that it is, when everything that was handed to it is in.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// As of what; `None`: no row exists yet.
+    pub as_of: Option<AsOf>,
+    /// The positions that it says so of.
+    pub at: &'a Positions,
+}
+
 /// How much a cache holds of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KindSize {
@@ -152,6 +161,27 @@ pub trait CacheWriter: Send {
     /// # Errors
     /// When the cache cannot be reached.
     fn expire(&mut self, now: EventTime) -> Result<(), WriteError>;
+
+    /// What a sink's step ends with: [`apply`](Self::apply)s `batches`, lets what is too old
+    /// [`expire`](Self::expire) and [says](Self::set_as_of) where it stands, in this order. A cache that is
+    /// somewhere else does it in one exchange.
+    ///
+    /// # Errors
+    /// One of theirs. It speaks of one of these requests: those before it were carried out, and those after it may have
+    /// been. Only what the cache stands at was not said then, because a batch is missing.
+    fn advance(
+        &mut self,
+        batches: &[Batch],
+        standing: Option<Standing<'_>>,
+        now: EventTime,
+    ) -> Result<Vec<Applied>, WriteError> {
+        let applied = batches.iter().map(|batch| self.apply(batch, now)).collect::<Result<_, _>>()?;
+        self.expire(now)?;
+        if let Some(Standing { as_of, at }) = standing {
+            self.set_as_of(as_of, at)?;
+        }
+        Ok(applied)
+    }
 
     /// How much there is of every kind that was written to.
     ///

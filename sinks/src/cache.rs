@@ -12,12 +12,13 @@ mod project;
 mod seed;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::sync::Arc;
 
-use tidegate_cache::{CacheWriter, Positions};
+use tidegate_cache::{Applied, Batch, CacheWriter, Positions, Standing};
 use tidegate_log::RowReader;
 use tidegate_log::event::Wake;
-use tidegate_model::{EventTime, Offset, PartitionId};
+use tidegate_model::{AsOf, EventTime, Offset, PartitionId};
 
 pub use config::{CacheConfig, CachedTopic, LiveTopic};
 pub use error::CacheSinkError;
@@ -40,6 +41,7 @@ pub struct CacheSink<R, C, S> {
     sources: Arc<[Source]>,
     /// The cache's positions; unknown at first and after every error of the cache's.
     positions: Option<Positions>,
+    pending: Pending,
     /// Where reading goes on: at the position, or after it where the log has offsets without rows.
     read_from: BTreeMap<TopicPartition, Offset>,
     /// Partitions whose position was compared with what the log holds there.
@@ -47,12 +49,23 @@ pub struct CacheSink<R, C, S> {
     /// Topics that were seeded in this step. What that seed did not have, another one would not have either, and it
     /// would take back what was passed since.
     seeded: BTreeSet<Arc<str>>,
-    /// How far event time had come when the step began: provisional rows of windows before it are over.
-    frontier: EventTime,
+    /// What the log was as of when the step began. Provisional rows of windows before its frontier are over.
+    as_of: Option<AsOf>,
     /// What the log was told, and when it was last told something.
     acknowledged: BTreeMap<TopicPartition, Offset>,
     acknowledged_at: Option<EventTime>,
     totals: CacheTotals,
+}
+
+/// What was read and is not in the cache yet. A step ends with nothing of it.
+#[derive(Debug, Default)]
+struct Pending {
+    batches: Vec<Batch>,
+    /// Rows that the batches stand for, and their bytes in the log.
+    rows: u64,
+    bytes: usize,
+    /// Provisional ones among them, of windows that have closed: they are not handed on.
+    over: u64,
 }
 
 /// Whose rows a topic has, and where the cache finds what it needs in them.
@@ -94,10 +107,11 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
             seeds,
             config,
             positions: None,
+            pending: Pending::default(),
             read_from: BTreeMap::new(),
             compared: BTreeSet::new(),
             seeded: BTreeSet::new(),
-            frontier: EventTime::MIN,
+            as_of: None,
             acknowledged: BTreeMap::new(),
             acknowledged_at: None,
             totals: CacheTotals::default(),
@@ -118,6 +132,7 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
             if error.is_of_the_cache() {
                 // What is in the cache is known again when it has been asked.
                 self.positions = None;
+                self.pending = Pending::default();
                 self.read_from.clear();
                 self.compared.clear();
             }
@@ -127,15 +142,11 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
 
     fn step_once(&mut self, now: EventTime) -> Result<CacheProgress, CacheSinkError> {
         // Asked before anything is read: every row up to there is seen by what follows.
-        let as_of = match self.reader.as_of() {
-            Ok(as_of) => as_of,
-            Err(error) => {
-                // Another log may be there when this one answers again.
-                self.compared.clear();
-                return Err(CacheSinkError::AsOf(error));
-            }
-        };
-        self.frontier = as_of.map_or(EventTime::MIN, |as_of| as_of.frontier);
+        self.as_of = self.reader.as_of().map_err(|error| {
+            // Another log may be there when this one answers again.
+            self.compared.clear();
+            CacheSinkError::AsOf(error)
+        })?;
         let mut progress = CacheProgress { caught_up: true, complete: true, ..CacheProgress::default() };
         let mut failed = None;
         self.seeded.clear();
@@ -143,12 +154,9 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
         for source in Arc::clone(&self.sources).iter() {
             self.step_topic(source, now, &mut progress, &mut failed)?;
         }
-        self.cache.expire(now)?;
-        if progress.complete && failed.is_none() {
-            let at = self.positions.as_ref().expect("a step begins by asking the cache");
-            self.cache.set_as_of(as_of, at)?;
-            progress.as_of = as_of;
-        }
+        let is_complete = progress.complete && failed.is_none();
+        self.advance(is_complete, now, &mut progress)?;
+        progress.as_of = self.as_of.filter(|_| is_complete);
         if let Err(error) = self.acknowledge_if_due(now) {
             failed.get_or_insert(error);
         }
@@ -230,7 +238,34 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
         Ok(())
     }
 
-    /// What was done since the sink was made, failed steps included.
+    /// Has the cache take in what was read, and say what it is as of if everything up to there was.
+    fn advance(
+        &mut self,
+        is_complete: bool,
+        now: EventTime,
+        progress: &mut CacheProgress,
+    ) -> Result<(), CacheSinkError> {
+        let at = self.positions.as_ref().expect("a step begins by asking the cache");
+        let standing = is_complete.then_some(Standing { as_of: self.as_of, at });
+        let pending = mem::take(&mut self.pending);
+        let mut applied = Applied { old: pending.over, ..Applied::default() };
+        for of_batch in self.cache.advance(&pending.batches, standing, now)? {
+            applied.add(&of_batch);
+        }
+        let batches = pending.batches.len() as u64;
+        progress.applied.add(&applied);
+        progress.rows += pending.rows;
+        progress.batches += batches;
+        progress.caught_up &= batches == 0;
+        self.totals.applied.add(&applied);
+        self.totals.rows += pending.rows;
+        self.totals.batches += batches;
+        self.totals.unacknowledged += pending.rows;
+        Ok(())
+    }
+
+    /// What was done since the sink was made, failed steps included. Rows that were handed over when the cache failed
+    /// are not counted, although some of them may be in.
     pub fn totals(&self) -> &CacheTotals {
         &self.totals
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tidegate_cache::{
     Applied, Batch, CacheWriter, Config as CacheLimits, Gap, KindSize, MemoryCache, Positions, Seed,
-    WriteError,
+    Standing, WriteError,
 };
 use tidegate_log::RowReader as _;
 use tidegate_model::row::{EventMetrics, MetricRow as _, Op, PerformanceMetrics, SessionWindowMetrics};
@@ -201,14 +201,14 @@ fn a_cache_restored_from_an_old_state_is_noticed_although_nothing_comes() {
         let log = MemoryLog::default();
         log.push(EVENTS, 0, 1, Op::Final, event_json(4, "click", 1));
         let cache = MemoryCache::new(CacheLimits::default());
-        let held = Restorable(Arc::new(Mutex::new(cache.clone())));
+        let held = Restorable::new(cache.clone());
         let mut sink = CacheSink::new(log.clone(), held.clone(), NoSeed, CacheConfig::default());
         run(&mut sink);
         let backup = if backup_of_nothing { MemoryCache::new(CacheLimits::default()) } else { cache.copy() };
         log.push(EVENTS, 0, 2, Op::Final, event_json(5, "click", 2));
         log.set_as_of(2, EventTime::from_millis(1));
         run(&mut sink);
-        *held.0.lock().expect("no panic") = backup.clone();
+        *held.cache.lock().expect("no panic") = backup.clone();
         let error = sink.step(NOW).expect_err("it is not where it was left");
         assert!(error.to_string().contains("of topic event_metrics"), "{error}");
         assert_eq!(count(&settled(&backup), 5, "click"), None, "nothing was said or done yet");
@@ -221,11 +221,19 @@ fn a_cache_restored_from_an_old_state_is_noticed_although_nothing_comes() {
 
 /// A cache that can be put back to another state, behind the back of whoever writes it.
 #[derive(Clone)]
-struct Restorable(Arc<Mutex<MemoryCache>>);
+struct Restorable {
+    cache: Arc<Mutex<MemoryCache>>,
+    /// How many rows it was handed at once.
+    handed_over: Arc<Mutex<Vec<usize>>>,
+}
 
 impl Restorable {
+    fn new(cache: MemoryCache) -> Self {
+        Self { cache: Arc::new(Mutex::new(cache)), handed_over: Arc::default() }
+    }
+
     fn now(&self) -> MemoryCache {
-        self.0.lock().expect("no panic").clone()
+        self.cache.lock().expect("no panic").clone()
     }
 }
 
@@ -255,6 +263,17 @@ impl CacheWriter for Restorable {
 
     fn expire(&mut self, now: EventTime) -> Result<(), WriteError> {
         self.now().expire(now)
+    }
+
+    fn advance(
+        &mut self,
+        batches: &[Batch],
+        standing: Option<Standing<'_>>,
+        now: EventTime,
+    ) -> Result<Vec<Applied>, WriteError> {
+        let rows = batches.iter().map(|batch| batch.rows.len()).sum();
+        self.handed_over.lock().expect("no panic").push(rows);
+        self.now().advance(batches, standing, now)
     }
 
     fn sizes(&mut self) -> Result<Vec<KindSize>, WriteError> {
@@ -425,6 +444,95 @@ fn a_store_that_is_behind_the_beginning_of_every_partition_is_asked_once() {
     assert_eq!(count(&windows, 0, "p0"), None, "nobody knows whether it is right");
     assert_eq!(count(&windows, 3, "p2").as_deref(), Some("1"));
     assert!(is_ready(&cache));
+}
+
+/// A cache that is ahead of the store goes back to where that is, with rows of another partition on their way.
+#[test]
+fn rows_on_their_way_do_not_stand_in_the_way_of_a_seed() {
+    let (log, stored, place) = (MemoryLog::default(), MemoryLog::default(), Place::new());
+    let push = |log: &MemoryLog, partition: u32, minutes: std::ops::Range<i64>| {
+        for minute in minutes {
+            log.push(EVENTS, partition, 5, Op::Final, event_json(minute, &format!("p{partition}"), 1));
+        }
+    };
+    push(&stored, 0, 0..2);
+    push(&stored, 1, 0..4);
+    store_all(&stored, &place);
+    push(&log, 0, 0..5);
+    push(&log, 1, 0..1);
+    let (cache, mut sink) = sink_of(&log);
+    run(&mut sink);
+    push(&log, 0, 5..7);
+    push(&log, 1, 1..5);
+    log.remove_before(EVENTS, 1, 3);
+    log.set_as_of(5, EventTime::from_millis(1));
+    let seeds = SqliteSeed::new(&place.file());
+    let mut sink = CacheSink::new(log, cache.clone(), seeds, CacheConfig::default());
+    run_soon(&mut sink);
+    let totals = sink.totals();
+    assert_eq!((totals.errors, totals.seeds, totals.gaps), (0, 1, 0));
+    assert_eq!(settled(&cache).len(), 2 * (7 + 5), "{:?}", settled(&cache));
+    assert!(is_ready(&cache));
+}
+
+/// What was read before the gap was found is older than it.
+#[test]
+fn rows_on_their_way_are_forgotten_with_the_windows_of_a_gap() {
+    let log = MemoryLog::default();
+    for partition in 0..2 {
+        log.push(EVENTS, partition, 5, Op::Final, event_json(0, "click", 1));
+    }
+    let (cache, mut sink) = sink_of(&log);
+    run(&mut sink);
+    log.push(EVENTS, 0, 6, Op::Final, event_json(1, "click", 1));
+    for minute in 1..4 {
+        log.push(EVENTS, 1, 6, Op::Final, event_json(minute, "view", 1));
+    }
+    log.remove_before(EVENTS, 1, 3);
+    run_soon(&mut sink);
+    let windows = settled(&cache);
+    assert_eq!(count(&windows, 1, "click"), None, "its other label is gone: {windows:?}");
+    assert_eq!(count(&windows, 3, "view").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_partition_that_cannot_be_read_keeps_no_other_from_the_cache() {
+    let log = MemoryLog::default();
+    for partition in 0..3 {
+        log.push(EVENTS, partition, 5, Op::Final, event_json(5, &format!("p{partition}"), 1));
+    }
+    log.set_as_of(5, EventTime::from_millis(1));
+    log.damage(EVENTS, 1);
+    let (cache, mut sink) = sink_of(&log);
+    let error = sink.step(NOW).expect_err("one of them cannot be read");
+    assert!(matches!(error, CacheSinkError::Read { partition: PartitionId(1), .. }), "{error}");
+    let windows = settled(&cache);
+    let counts = (0..3).map(|partition| count(&windows, 5, &format!("p{partition}")).is_some());
+    assert_eq!(counts.collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!((read(&cache, &[]).as_of, sink.totals().rows), (None, 2));
+}
+
+/// Rows of several partitions are handed over together, but not more of them than the limit and one batch.
+#[test]
+fn rows_are_not_held_back_beyond_a_limit() {
+    let log = MemoryLog::default();
+    for partition in 0..4 {
+        for minute in 0..2 {
+            log.push(EVENTS, partition, 5, Op::Final, event_json(minute, &format!("p{partition}"), 1));
+        }
+    }
+    let of_batch = 2 * event_json(0, "p0", 1).len();
+    for (batch_bytes_max, handed_over) in
+        [(of_batch, &[2; 4][..]), (of_batch + 1, &[4; 2]), (4 * of_batch + 1, &[8])]
+    {
+        let cache = Restorable::new(MemoryCache::new(CacheLimits::default()));
+        let config = CacheConfig { batch_bytes_max, ..CacheConfig::default() };
+        let mut sink = CacheSink::new(log.clone(), cache.clone(), NoSeed, config);
+        run(&mut sink);
+        let mut found = cache.handed_over.lock().expect("no panic").clone();
+        found.retain(|rows| *rows > 0);
+        assert_eq!(found, handed_over, "{batch_bytes_max}");
+    }
 }
 
 /// Its other labels may be among what is gone.

@@ -39,24 +39,14 @@ pub(super) fn run(servers: &Servers, scale: Scale) -> anyhow::Result<Table> {
         .rounds(1)
         .ceiling("a bare axum route, 2 kB, beside the pipeline and 500 events a second", || {
             with_pipeline(servers, |pipeline| {
-                let folder = scratch::folder()?;
-                let bare = Server::start(&servers.bare, folder.path(), &[])?;
-                let done = beside_load(pipeline, || asked(&bare, questions))?;
-                bare.end()?;
-                Ok(done)
+                with_bare(servers, |bare| beside_load(pipeline, || asked(bare, questions)))
             })
         })
         .case("the cache API, on Redis, beside 500 events a second", || {
             with_pipeline(servers, |pipeline| beside_load(pipeline, || asked(pipeline, questions)))
         })
         .ceiling("a bare axum route, 2 kB, beside the pipeline at rest", || {
-            with_pipeline(servers, |_| {
-                let folder = scratch::folder()?;
-                let bare = Server::start(&servers.bare, folder.path(), &[])?;
-                let done = asked(&bare, questions)?;
-                bare.end()?;
-                Ok(done)
-            })
+            with_pipeline(servers, |_| with_bare(servers, |bare| asked(bare, questions)))
         })
         .case("the cache API, on Redis, at rest", || {
             with_pipeline(servers, |pipeline| {
@@ -76,6 +66,17 @@ fn with_pipeline(
     let pipeline = servers.pipeline(&Deployment::new(&servers.kafka), &folder)?;
     let done = measure(&pipeline)?;
     pipeline.end()?;
+    Ok(done)
+}
+
+fn with_bare(
+    servers: &Servers,
+    measure: impl FnOnce(&Server) -> anyhow::Result<Done>,
+) -> anyhow::Result<Done> {
+    let folder = scratch::folder()?;
+    let bare = Server::start(&servers.bare, folder.path(), &[])?;
+    let done = measure(&bare)?;
+    bare.end()?;
     Ok(done)
 }
 

@@ -1,15 +1,17 @@
 //! What provisional rows do, and what ends their values.
 
+use std::sync::Arc;
+
 use tidegate_model::{Offset, PartitionId};
 
 use super::{
-    NOW, Subject, apply, apply_at, as_of, live, positions, provisional, retraction, row, say, sessions,
-    settled,
+    NOW, Subject, TOPIC, apply, apply_at, as_of, batch, live, positions, provisional, retraction, row,
+    said_as_of, say, sessions, settled,
 };
-use crate::batch::{Applied, Effect, Position, Positions, Row};
+use crate::batch::{Applied, Batch, Effect, Position, Positions, Row};
 use crate::read::CacheReader;
 use crate::window::Number;
-use crate::write::{CacheWriter, WriteError};
+use crate::write::{CacheWriter, Standing, WriteError};
 
 /// A final row takes the place of the provisional value of its window and label, and of no other; a
 /// provisional row that comes after it changes nothing.
@@ -87,9 +89,9 @@ pub async fn ready_is_who_has_caught_up(subject: &impl Subject) {
     assert_eq!(reader.ready().await, Ok(false));
     say(&mut cache, None);
     assert_eq!(reader.ready().await, Ok(true));
-    assert_eq!(reader.read(&[]).await.expect("the cache answers").as_of, None);
+    assert_eq!(said_as_of(&reader).await, None);
     say(&mut cache, Some(as_of(3, 6)));
-    assert_eq!(reader.read(&[]).await.expect("the cache answers").as_of, Some(as_of(3, 6)));
+    assert_eq!(said_as_of(&reader).await, Some(as_of(3, 6)));
 }
 
 /// A cache that was restored from an old state does not pass for new, although no row comes.
@@ -111,5 +113,46 @@ pub async fn a_cache_that_stands_elsewhere_is_as_of_nothing_new(subject: &impl S
         };
         assert_eq!(found, (expected, actual), "{error}");
     }
-    assert_eq!(reader.read(&[]).await.expect("the cache answers").as_of, Some(as_of(1, 5)));
+    assert_eq!(said_as_of(&reader).await, Some(as_of(1, 5)));
+}
+
+/// A step of a sink: its batches, in order, then what is too old, then as of when that is. One that lacks rows in
+/// between is as of nothing new, whatever else of it is done.
+pub async fn a_step_is_as_of_what_is_in(subject: &impl Subject) {
+    let (mut cache, reader) = (subject.writer(), subject.reader());
+    let elsewhere = |batch| Batch { topic: "live_metrics".into(), ..batch };
+    let open = elsewhere(batch(0, vec![provisional(1, 5, "a", 1), provisional(1, 6, "a", 1)]));
+    let standing = |batches: &[&Batch]| -> Positions {
+        let position = |batch: &Batch| Position { next: batch.range.end, last: batch.last };
+        let of = |batch: &&Batch| ((Arc::clone(&batch.topic), batch.partition), position(batch));
+        batches.iter().map(of).collect()
+    };
+    let closed = batch(0, vec![row(1, 4, "a", 1), retraction(1, 3, "a")]);
+    let at = standing(&[&open, &closed]);
+    let (said, batches) = (Standing { as_of: Some(as_of(1, 6)), at: &at }, [open.clone(), closed.clone()]);
+    let applied = cache.advance(&batches, Some(said), NOW).expect("it is done");
+    let expected = [(2, 0), (1, 1)].map(|(put, removed)| Applied { put, removed, ..Applied::default() });
+    assert_eq!(applied, expected);
+    assert_eq!(
+        (settled(&reader).await, live(&reader).await),
+        (vec!["4: a.count=1".to_owned()], vec!["6: a.count=1".to_owned()])
+    );
+    assert_eq!((positions(&mut cache), said_as_of(&reader).await), (at, Some(as_of(1, 6))));
+
+    let (follows, lacks) =
+        (elsewhere(batch(2, vec![provisional(2, 7, "a", 1)])), batch(3, vec![row(2, 5, "a", 1)]));
+    let at = standing(&[&follows, &lacks]);
+    let said = Standing { as_of: Some(as_of(2, 6)), at: &at };
+    match cache.advance(&[follows, lacks.clone()], Some(said), NOW) {
+        Err(WriteError::Gap { topic, next, .. }) => assert_eq!((&*topic, next), (TOPIC, Offset(2))),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        (settled(&reader).await, said_as_of(&reader).await),
+        (vec!["4: a.count=1".to_owned()], Some(as_of(1, 6)))
+    );
+
+    // Without a word about it, and with nothing but what is too old.
+    assert_eq!(cache.advance(&[], None, NOW.plus_ms(120_000)).expect("it is done"), []);
+    assert_eq!((live(&reader).await, said_as_of(&reader).await), (vec![], Some(as_of(1, 6))));
 }

@@ -66,7 +66,7 @@ pub(super) async fn connect_async(
 ) -> Result<redis::aio::MultiplexedConnection, Failure> {
     let mut failure = None;
     for server in candidates_async(config).await? {
-        match connect_async_to(&server, config, changes).await {
+        match connect_tracking_to(&server, config, changes).await {
             Ok(connection) => return Ok(connection),
             Err(found) => failure = failure.or(Some(found.met_at(&server, config))),
         }
@@ -92,6 +92,15 @@ async fn connect_async_to(
     let mut connection = connected.map_err(|error| Failure::of_connecting(&error))?;
     let said: String = info().query_async(&mut connection).await.map_err(|error| Failure::of(&error))?;
     judge(&said, wanted(config, false))?;
+    Ok(connection)
+}
+
+async fn connect_tracking_to(
+    server: &HostPort,
+    config: &RedisConfig,
+    changes: &Changes,
+) -> Result<redis::aio::MultiplexedConnection, Failure> {
+    let mut connection = connect_async_to(server, config, changes).await?;
     if !config.answers_held.is_zero() {
         let tracked = track(config).exec_async(&mut connection).await;
         tracked.map_err(|error| Failure::of(&error))?;

@@ -11,20 +11,48 @@ use crate::read::Ask;
 /// So many answers are held. There are as many limits to ask for as windows, and nobody asks for all of them.
 const HELD_MAX: usize = 64;
 
-/// Counts what may have made answers old: a word from Redis, or a connection that brings none any more.
+/// What may have made answers old: a word from Redis, or a connection that brings none any more.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Changes(Arc<AtomicU64>);
+pub(super) struct Changes(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    count: AtomicU64,
+    /// The number of the latest update that somebody was told of.
+    told: AtomicU64,
+}
 
 impl Changes {
     /// From now on no answer is held that was asked for before.
     pub(super) fn note(&self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
+        self.0.count.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// So many there were.
-    pub(super) fn count(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+    /// From now on no answer is held that does not have the update of that number.
+    pub(super) fn note_update(&self, seq: u64) {
+        self.0.told.fetch_max(seq, Ordering::AcqRel);
     }
+
+    /// As [`Changes::note`], and updates may be numbered from an earlier number on: the server may be another one.
+    pub(super) fn note_beginning(&self) {
+        self.0.told.store(0, Ordering::Release);
+        self.note();
+    }
+
+    /// So many were noted that do not say what they are about.
+    pub(super) fn count(&self) -> u64 {
+        self.0.count.load(Ordering::Acquire)
+    }
+
+    fn told(&self) -> u64 {
+        self.0.told.load(Ordering::Acquire)
+    }
+}
+
+/// What is held has the updates up to a number.
+pub(super) trait Numbered {
+    /// That number.
+    fn seq(&self) -> u64;
 }
 
 /// Answers about closed windows. Open ones change all the time, and whoever follows them begins at an answer: it must
@@ -45,7 +73,7 @@ struct Answers<T> {
     by_asks: HashMap<Vec<Ask>, (Instant, T)>,
 }
 
-impl<T: Clone> Held<T> {
+impl<T: Clone + Numbered> Held<T> {
     pub(super) fn new(longest: Duration) -> Self {
         let answers = Answers { changes: 0, by_asks: HashMap::new() };
         Self { changes: Changes::default(), longest, answers: Mutex::new(answers) }
@@ -60,8 +88,8 @@ impl<T: Clone> Held<T> {
     pub(super) fn get(&self, asks: &[Ask]) -> Option<T> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let (asked, answer) = answers.by_asks.get(asks)?;
-        let holds = answers.changes == self.changes.count() && asked.elapsed() < self.longest;
-        holds.then(|| answer.clone())
+        let is_new = answers.changes == self.changes.count() && answer.seq() >= self.changes.told();
+        (is_new && asked.elapsed() < self.longest).then(|| answer.clone())
     }
 
     /// Holds an answer that was asked for at `asked`, when there had been `changes`.
@@ -83,6 +111,12 @@ impl<T: Clone> Held<T> {
 mod tests {
     use super::*;
 
+    impl Numbered for usize {
+        fn seq(&self) -> u64 {
+            *self as u64
+        }
+    }
+
     const EVENTS: Ask = Ask::Newest { kind: "event", limit: 20 };
     const OPEN: Ask = Ask::Live { kind: "event" };
 
@@ -97,6 +131,26 @@ mod tests {
         assert_eq!(held.get(&[EVENTS]), None, "it changed while the answer was under way");
         held.keep(&[EVENTS], &3, Instant::now(), 1);
         assert_eq!(held.get(&[EVENTS]), Some(3));
+    }
+
+    #[test]
+    fn an_answer_is_held_while_it_has_what_was_told() {
+        let held = Held::new(Duration::from_hours(1));
+        held.keep(&[EVENTS], &6, Instant::now(), 0);
+        held.changes().note_update(5);
+        held.changes().note_update(6);
+        held.changes().note_update(4);
+        assert_eq!(held.get(&[EVENTS]), Some(6));
+        held.changes().note_update(7);
+        assert_eq!(held.get(&[EVENTS]), None);
+        held.keep(&[EVENTS], &6, Instant::now(), 0);
+        assert_eq!(held.get(&[EVENTS]), None, "it was under way when that was told");
+        held.keep(&[EVENTS], &7, Instant::now(), 0);
+        assert_eq!(held.get(&[EVENTS]), Some(7));
+        held.changes().note_beginning();
+        assert_eq!(held.get(&[EVENTS]), None);
+        held.keep(&[EVENTS], &2, Instant::now(), 1);
+        assert_eq!(held.get(&[EVENTS]), Some(2));
     }
 
     #[test]

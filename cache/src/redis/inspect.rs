@@ -56,13 +56,14 @@ fn look(config: &RedisConfig, now: impl Fn() -> EventTime) -> Result<Inspection,
         version: version.unwrap_or("unknown").to_owned(),
         unfit: unfit.map(Failure::into_reason),
         skew_ms: if ahead > 0 { ahead } else { behind.min(0) },
-        missing_rights: missing_rights(&mut connection, &config.prefix),
+        missing_rights: missing_rights(&mut connection, config),
         partitions: (held > 0).then_some(held),
     })
 }
 
 /// Has the server say what it would refuse. Only a user with the right to ask is told.
-fn missing_rights(connection: &mut Connection, prefix: &str) -> Option<Vec<String>> {
+fn missing_rights(connection: &mut Connection, config: &RedisConfig) -> Option<Vec<String>> {
+    let prefix = &config.prefix;
     let user: String = redis::cmd("ACL").arg("WHOAMI").query(connection).ok()?;
     let (state, channel) = (format!("{prefix}tidegate:state"), format!("{prefix}cache:updates"));
     let metrics = format!("{prefix}metrics:event:windows");
@@ -73,8 +74,10 @@ fn missing_rights(connection: &mut Connection, prefix: &str) -> Option<Vec<Strin
         &["ZADD", &metrics, "0", "0"],
         &["PUBLISH", &channel, ""],
     ];
+    let to_hold: &[&str] = &["CLIENT", "TRACKING", "OFF"];
+    let to_hold = (!config.answers_held.is_zero()).then_some(to_hold);
     let mut missing = Vec::new();
-    for command in needed {
+    for command in needed.into_iter().chain(to_hold) {
         let told: Value = redis::cmd("ACL").arg("DRYRUN").arg(&user).arg(command).query(connection).ok()?;
         match &told {
             Value::Okay => {}

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use super::config::RedisConfig;
 use super::failure::Failure;
-use super::held::Held;
+use super::held::{Held, Numbered};
 use super::library::{self, Function};
 use super::number::number;
 use super::turns::Turns;
@@ -54,6 +54,12 @@ impl std::fmt::Debug for RedisReader {
 struct Found {
     ready: bool,
     answer: Answer,
+}
+
+impl Numbered for Found {
+    fn seq(&self) -> u64 {
+        self.answer.seq
+    }
 }
 
 impl RedisReader {

@@ -33,10 +33,10 @@ enum Received {
 }
 
 impl RedisUpdates {
-    /// Whoever is told anything reads it: each message counts as one of `changes` before it is handed over.
+    /// Whoever is told of an update finds it: `changes` know of it before it is handed over.
     pub(super) async fn subscribe(config: RedisConfig, changes: Changes) -> Result<Self, Failure> {
         let subscription = client::subscribe(&config, &channels(&config)).await?;
-        changes.note();
+        changes.note_beginning();
         let (sender, received) = broadcast::channel(config.limits.updates_max.max(1));
         let task = tokio::spawn(follow(config, subscription, changes, sender));
         Ok(Self { received, task, last: None })
@@ -81,9 +81,9 @@ async fn follow(
         while let Some(message) = message(&mut subscription, &changes, &config).await {
             let text = std::str::from_utf8(message.get_payload_bytes()).unwrap_or_default();
             let read = if message.get_channel_name() == as_of { change::as_of } else { change::change };
-            told.note();
             // What nobody here understands leaves a number out, which is told.
             if let Some(update) = read(text) {
+                told.note_update(update.seq);
                 // Nobody is listening any more when it fails, and the task is about to be aborted.
                 let _ = sender.send(Received::Update(update));
             }
@@ -96,7 +96,7 @@ async fn follow(
                 break subscription;
             }
         };
-        told.note();
+        told.note_beginning();
         let _ = sender.send(Received::Broken);
     }
 }

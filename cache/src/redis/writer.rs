@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::library::Function;
 use super::{client, request};
 use crate::batch::{Applied, Batch, Gap, LastRow, Position, Positions, Seed};
-use crate::write::{CacheWriter, KindSize, WriteError};
+use crate::write::{CacheWriter, KindSize, Standing, WriteError};
 
 /// Writes a cache in a Redis. Connects with the first request, and again when the connection is lost.
 ///
@@ -41,14 +41,24 @@ impl RedisWriter {
     }
 
     /// Has a request carried out, unless another writer has taken over.
-    fn call(&mut self, function: Function, request: &str) -> Result<Value, WriteError> {
+    fn call(&mut self, function: Function, request: String) -> Result<Value, WriteError> {
+        let mut answers = self.call_all(&[(function, request)])?;
+        Ok(answers.pop().expect("there is an answer to each"))
+    }
+
+    /// Has requests carried out, one after the other in one exchange, unless another writer has taken over. One that is
+    /// not carried out does not keep the server from those after it.
+    fn call_all(&mut self, requests: &[(Function, String)]) -> Result<Vec<Value>, WriteError> {
         let generation = self.generation()?;
-        let arguments = [request, &generation.to_string(), &self.writer];
-        let command = function.call(&self.config.prefix, &arguments);
-        let answer = self.ask(&command)?;
-        match Self::fenced_by(&answer) {
+        let said = generation.to_string();
+        let call = |(function, request): &(Function, String)| {
+            function.call(&self.config.prefix, &[request, &said, &self.writer])
+        };
+        let commands: Vec<redis::Cmd> = requests.iter().map(call).collect();
+        let answers = self.ask_all(&commands)?;
+        match answers.iter().find_map(Self::fenced_by) {
             Some(by) => Err(WriteError::Fenced { address: self.config.address(), generation, by }),
-            None => Ok(answer),
+            None => Ok(answers),
         }
     }
 
@@ -58,13 +68,18 @@ impl RedisWriter {
         if let Some(generation) = self.generation {
             return Ok(generation);
         }
-        let answer = self.ask(&Function::Claim.call(&self.config.prefix, &[&self.writer]))?;
+        let answer = self.ask(Function::Claim.call(&self.config.prefix, &[&self.writer]))?;
         let generation = text(&answer).and_then(|text| text.parse().ok());
         self.generation = Some(generation.ok_or_else(|| self.odd(&answer))?);
         Ok(self.generation.expect("it was just found"))
     }
 
-    /// Sends a command, and sends it again when nobody answers.
+    fn ask(&mut self, command: redis::Cmd) -> Result<Value, WriteError> {
+        let mut answers = self.ask_all(&[command])?;
+        Ok(answers.pop().expect("there is an answer to each"))
+    }
+
+    /// Sends commands, and sends all of them again when nobody answers.
     ///
     /// An attempt without an answer may have been carried out. To repeat it is right, because every request
     /// says what is to be, and not by how much to change it:
@@ -78,13 +93,16 @@ impl RedisWriter {
     /// - `adopt` puts the position at the beginning of the new log; nobody has moved it since.
     /// - `set_as_of` and `expire` lead to the same state from the one that they led to.
     ///
+    /// Of several commands those before the failure were carried out, and those after it may have been; all of them come
+    /// again. `set_as_of` comes behind the rows that it speaks of, and is refused where some are missing.
+    ///
     /// Only the counts of rows may come out as `repeated`.
-    fn ask(&mut self, command: &redis::Cmd) -> Result<Value, WriteError> {
+    fn ask_all(&mut self, commands: &[redis::Cmd]) -> Result<Vec<Value>, WriteError> {
         let mut failure = None;
         for attempt in 0..self.config.attempts_max.max(1) {
             wait(self.config.pause_before(attempt));
-            match self.ask_once(command) {
-                Ok(value) => return Ok(value),
+            match self.ask_once(commands) {
+                Ok(answers) => return Ok(answers),
                 Err(found) => {
                     // Whatever it is, the next attempt begins by looking at the server anew.
                     self.connection = None;
@@ -99,16 +117,50 @@ impl RedisWriter {
         Err(failure.expect("there is an attempt").write(&self.config.address()))
     }
 
-    fn ask_once(&mut self, command: &redis::Cmd) -> Result<Value, Failure> {
+    fn ask_once(&mut self, commands: &[redis::Cmd]) -> Result<Vec<Value>, Failure> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             empty => empty.insert(client::connect(&self.config)?),
         };
-        command.query(connection).map_err(|error| Failure::of(&error))
+        let mut sent = Vec::new();
+        for command in commands {
+            command.write_packed_command(&mut sent);
+        }
+        connection.send_packed_command(&sent).map_err(|error| Failure::of(&error))?;
+        // The first failure ends it: a server that is silent is not waited for once for every command.
+        let answer = |_| connection.recv_response().and_then(Value::extract_error);
+        commands.iter().map(answer).collect::<Result<_, _>>().map_err(|error| Failure::of(&error))
     }
 
     fn odd(&self, answer: &Value) -> WriteError {
         Failure::odd(answer).write(&self.config.address())
+    }
+
+    /// What the answer to `apply` says.
+    fn applied(&self, batch: &Batch, answer: &Value) -> Result<Applied, WriteError> {
+        if let Some(next) = Self::gap(answer) {
+            let (topic, partition, start) = (Arc::clone(&batch.topic), batch.partition, batch.range.start);
+            return Err(WriteError::Gap { topic, partition, next, start });
+        }
+        match Self::done(answer).as_deref() {
+            Some(&[put, removed, repeated, stale, old, refused]) => {
+                Ok(Applied { put, removed, repeated, stale, old, refused })
+            }
+            _ => Err(self.odd(answer)),
+        }
+    }
+
+    /// What the answer to `expire` says.
+    fn expired(&self, answer: &Value) -> Result<(), WriteError> {
+        Self::done(answer).map(drop).ok_or_else(|| self.odd(answer))
+    }
+
+    /// What the answer to `set_as_of` says.
+    fn said(&self, answer: &Value) -> Result<(), WriteError> {
+        if Self::done(answer).is_some() {
+            return Ok(());
+        }
+        Err(moved(answer).unwrap_or_else(|| self.odd(answer)))
     }
 
     /// The numbers after `done`; `None` when something else is said.
@@ -150,7 +202,7 @@ impl CacheWriter for RedisWriter {
         self.generation()?;
         let mut command = redis::cmd("HGETALL");
         command.arg(format!("{}tidegate:positions", self.config.prefix));
-        let answer = self.ask(&command)?;
+        let answer = self.ask(command)?;
         let entries = match &answer {
             Value::Map(entries) => entries,
             other => return Err(self.odd(other)),
@@ -160,26 +212,17 @@ impl CacheWriter for RedisWriter {
     }
 
     fn seed(&mut self, seed: &Seed, now: EventTime) -> Result<(), WriteError> {
-        let answer = self.call(Function::Seed, &request::seed(seed, &self.config.limits, now))?;
+        let answer = self.call(Function::Seed, request::seed(seed, &self.config.limits, now))?;
         Self::done(&answer).map(drop).ok_or_else(|| self.odd(&answer))
     }
 
     fn apply(&mut self, batch: &Batch, now: EventTime) -> Result<Applied, WriteError> {
-        let answer = self.call(Function::Apply, &request::apply(batch, &self.config.limits, now))?;
-        if let Some(next) = Self::gap(&answer) {
-            let (topic, partition, start) = (Arc::clone(&batch.topic), batch.partition, batch.range.start);
-            return Err(WriteError::Gap { topic, partition, next, start });
-        }
-        match Self::done(&answer).as_deref() {
-            Some(&[put, removed, repeated, stale, old, refused]) => {
-                Ok(Applied { put, removed, repeated, stale, old, refused })
-            }
-            _ => Err(self.odd(&answer)),
-        }
+        let answer = self.call(Function::Apply, request::apply(batch, &self.config.limits, now))?;
+        self.applied(batch, &answer)
     }
 
     fn skip(&mut self, gap: &Gap) -> Result<(), WriteError> {
-        let answer = self.call(Function::Skip, &request::skip(gap))?;
+        let answer = self.call(Function::Skip, request::skip(gap))?;
         if let Some(next) = Self::gap(&answer) {
             let (topic, partition, start) = (Arc::clone(&gap.topic), gap.partition, gap.missing.start);
             return Err(WriteError::Gap { topic, partition, next, start });
@@ -188,25 +231,44 @@ impl CacheWriter for RedisWriter {
     }
 
     fn adopt(&mut self, source: &(Arc<str>, PartitionId), start: Offset) -> Result<(), WriteError> {
-        let answer = self.call(Function::Adopt, &request::adopt(source, start))?;
+        let answer = self.call(Function::Adopt, request::adopt(source, start))?;
         Self::done(&answer).map(drop).ok_or_else(|| self.odd(&answer))
     }
 
     fn set_as_of(&mut self, as_of: Option<AsOf>, at: &Positions) -> Result<(), WriteError> {
-        let answer = self.call(Function::SetAsOf, &request::set_as_of(as_of, at))?;
-        if Self::done(&answer).is_some() {
-            return Ok(());
-        }
-        Err(moved(&answer).unwrap_or_else(|| self.odd(&answer)))
+        let answer = self.call(Function::SetAsOf, request::set_as_of(as_of, at))?;
+        self.said(&answer)
     }
 
     fn expire(&mut self, now: EventTime) -> Result<(), WriteError> {
-        let answer = self.call(Function::Expire, &request::expire(now))?;
-        Self::done(&answer).map(drop).ok_or_else(|| self.odd(&answer))
+        let answer = self.call(Function::Expire, request::expire(now))?;
+        self.expired(&answer)
+    }
+
+    fn advance(
+        &mut self,
+        batches: &[Batch],
+        standing: Option<Standing<'_>>,
+        now: EventTime,
+    ) -> Result<Vec<Applied>, WriteError> {
+        let limits = &self.config.limits;
+        let apply = |batch| (Function::Apply, request::apply(batch, limits, now));
+        let mut requests: Vec<_> = batches.iter().map(apply).collect();
+        requests.push((Function::Expire, request::expire(now)));
+        if let Some(Standing { as_of, at }) = standing {
+            requests.push((Function::SetAsOf, request::set_as_of(as_of, at)));
+        }
+        let answers = self.call_all(&requests)?;
+        let (to_batches, others) = answers.split_at(batches.len());
+        let applied = batches.iter().zip(to_batches).map(|(batch, answer)| self.applied(batch, answer));
+        let applied = applied.collect::<Result<_, _>>()?;
+        self.expired(&others[0])?;
+        others.get(1).map_or(Ok(()), |answer| self.said(answer))?;
+        Ok(applied)
     }
 
     fn sizes(&mut self) -> Result<Vec<KindSize>, WriteError> {
-        let answer = self.ask(&Function::Sizes.call(&self.config.prefix, &[]))?;
+        let answer = self.ask(Function::Sizes.call(&self.config.prefix, &[]))?;
         let Value::Array(items) = &answer else { return Err(self.odd(&answer)) };
         let size = |item: &[Value]| {
             let [kind, Value::Int(windows), Value::Int(live_windows)] = item else { return None };

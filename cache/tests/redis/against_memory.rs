@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
-use tidegate_cache::conformance::{NOW, Subject, batch, events, provisional, retraction, row, small, window};
+use tidegate_cache::conformance::{
+    NOW, Subject, TOPIC, batch, events, provisional, retraction, row, small, window,
+};
 use tidegate_cache::redis::{RedisReader, RedisWriter};
 use tidegate_cache::{
-    Ask, CacheReader, CacheWriter, CachedWindow, Gap, MemoryCache, Row, Seed, SeededKind, SeededRow,
-    UpdateKind, Updates,
+    Ask, CacheReader, CacheWriter, CachedWindow, Gap, MemoryCache, Position, Row, Seed, SeededKind,
+    SeededRow, Standing, UpdateKind, Updates,
 };
 use tidegate_model::{AsOf, Epoch, EventTime, Offset, PartitionId};
 
@@ -21,16 +23,19 @@ enum Step {
     Skip(bool),
     AsOf(u64, i64),
     Expire,
+    Advance(Vec<(i64, u8, u64, u8)>, Vec<(i64, u8, u64, u8)>, Option<(u64, i64)>),
     Seed(Vec<(i64, u8, u64)>, Option<i64>),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let row = (0..8_i64, 0..4_u8, 0..6_u64, 0..6_u8);
+    let rows = || prop::collection::vec((0..8_i64, 0..4_u8, 0..6_u64, 0..6_u8), 1..8);
     prop_oneof![
-        8 => prop::collection::vec(row, 1..8).prop_map(Step::Rows),
+        8 => rows().prop_map(Step::Rows),
         1 => any::<bool>().prop_map(Step::Skip),
         1 => (0..4_u64, 0..8_i64).prop_map(|(epoch, minute)| Step::AsOf(epoch, minute)),
         1 => Just(Step::Expire),
+        4 => (rows(), rows(), prop::option::of((0..4_u64, 0..8_i64)))
+            .prop_map(|(rows, more, as_of)| Step::Advance(rows, more, as_of)),
         1 => (prop::collection::vec((0..8_i64, 0..4_u8, 0..6_u64), 0..6), prop::option::of(0..8_i64))
             .prop_map(|(rows, left_out)| Step::Seed(rows, left_out)),
     ]
@@ -69,6 +74,21 @@ fn carry_out(cache: &mut impl CacheWriter, step: &Step, count: u64, now: EventTi
             format!("{:?}", cache.set_as_of(Some(as_of), &positions))
         }
         Step::Expire => format!("{:?}", cache.expire(now)),
+        Step::Advance(rows, more, as_of) => {
+            let made = |rows: &[_]| rows.iter().map(|row| made(*row, count)).collect();
+            let first = batch(at, made(rows));
+            // Some of them come again, and now and then it stands elsewhere in the end.
+            let second = batch(first.range.end.0.saturating_sub(count % 3), made(more));
+            let mut after = positions;
+            let next = if count.is_multiple_of(5) { first.range.end } else { second.range.end };
+            let position = Position { next, last: second.last };
+            after.insert((TOPIC.into(), PartitionId(0)), position);
+            let standing = as_of.map(|(epoch, minute)| Standing {
+                as_of: Some(AsOf { epoch: Epoch(epoch), frontier: window(minute).start }),
+                at: &after,
+            });
+            format!("{:?}", cache.advance(&[first, second], standing, now))
+        }
         Step::Seed(rows, left_out) => {
             let rows = rows.iter().map(|(minute, name, epoch)| {
                 let Row { window, label, epoch, effect, .. } = row(*epoch, *minute, label(*name), count);

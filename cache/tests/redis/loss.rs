@@ -9,13 +9,13 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tidegate_cache::conformance::{NOW, Subject as _, batch, provisional, retraction, row};
+use tidegate_cache::conformance::{NOW, Subject as _, TOPIC, batch, provisional, retraction, row};
 use tidegate_cache::redis::{RedisAt, RedisReader};
 use tidegate_cache::{
-    Answer, Applied, Ask, CacheReader as _, CacheWriter, Config, MemoryCache, Number, Positions, Row,
-    UpdateError, UpdateKind, Updates, WriteError,
+    Answer, Applied, Ask, CacheReader as _, CacheWriter, Config, MemoryCache, Number, Position, Positions,
+    Row, Standing, UpdateError, UpdateKind, Updates, WriteError,
 };
-use tidegate_model::{AsOf, Epoch, EventTime, Offset};
+use tidegate_model::{AsOf, Epoch, EventTime, Offset, PartitionId};
 use tidegate_services::redis::command;
 
 use crate::subject::{Server, next_update, wait_until};
@@ -138,10 +138,15 @@ async fn a_server_that_is_killed_while_it_is_written_to_has_the_same_in_the_end(
     let writing = thread::spawn(move || {
         let mut at = 0;
         while at < ROWS {
-            let rows = (at..ROWS.min(at + 4)).map(log_row).collect();
+            let pieces = [at..ROWS.min(at + 2), ROWS.min(at + 2)..ROWS.min(at + 4)];
+            let end = pieces[1].end;
+            let batches = pieces.map(|offsets| batch(offsets.start, offsets.map(log_row).collect()));
+            let position = Position { next: Offset(end), last: None };
+            let after = Positions::from([((TOPIC.into(), PartitionId(0)), position)]);
+            let standing = Standing { as_of: Some(as_of(end)), at: &after };
             counted.fetch_add(1, Ordering::Relaxed);
-            at = match writer.apply(&batch(at, rows), NOW) {
-                Ok(_) => ROWS.min(at + 4),
+            at = match writer.advance(&batches, Some(standing), NOW) {
+                Ok(_) => end,
                 Err(_) => {
                     // As a sink does: what is there is asked, and not remembered.
                     loop {

@@ -7,6 +7,7 @@ mod failover;
 mod held;
 mod loss;
 mod refusals;
+mod steps;
 mod subject;
 mod wire;
 mod writers;

@@ -8,7 +8,7 @@ use std::thread;
 use tidegate_cache::conformance::{NOW, Subject as _, TOPIC, batch, events, row};
 use tidegate_cache::redis::RedisWriter;
 use tidegate_cache::{
-    Ask, CacheReader as _, CacheWriter, Config, Gap, MemoryCache, Positions, Seed, WriteError,
+    Ask, CacheReader as _, CacheWriter, Config, Gap, MemoryCache, Positions, Seed, Standing, WriteError,
 };
 use tidegate_model::{AsOf, Epoch, EventTime, Offset, PartitionId};
 
@@ -22,7 +22,7 @@ fn as_of(epoch: u64) -> AsOf {
 type Request<'a> = Box<dyn Fn(&mut RedisWriter) -> Result<(), WriteError> + 'a>;
 
 /// Everything that changes a cache.
-fn requests(at: &Positions) -> [Request<'_>; 6] {
+fn requests(at: &Positions) -> [Request<'_>; 7] {
     [
         Box::new(|cache| cache.apply(&batch(1, vec![row(9, 5, "a", 9), row(9, 6, "a", 9)]), NOW).map(drop)),
         Box::new(|cache| {
@@ -33,6 +33,12 @@ fn requests(at: &Positions) -> [Request<'_>; 6] {
         Box::new(|cache| cache.seed(&Seed::default(), NOW)),
         Box::new(|cache| cache.set_as_of(Some(as_of(1)), at)),
         Box::new(|cache| cache.expire(NOW)),
+        Box::new(|cache| {
+            let standing = Standing { as_of: Some(as_of(1)), at };
+            cache
+                .advance(&[batch(1, vec![row(9, 5, "a", 9), row(9, 6, "a", 9)])], Some(standing), NOW)
+                .map(drop)
+        }),
     ]
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidegate_cache::{
     Applied, Batch, CacheWriter, Config, Gap, KindSize, MemoryCache, Number, Positions, Seed, SeededRow,
-    WriteError,
+    Standing, WriteError,
 };
 use tidegate_model::{AsOf, EventTime, Offset, PartitionId, Schema, Window};
 use tidegate_sinks::batch::Value;
@@ -75,6 +75,20 @@ impl CacheWriter for SimCache {
 
     fn expire(&mut self, now: EventTime) -> Result<(), WriteError> {
         self.world.lock().cache.expire(now)
+    }
+
+    /// As a server does that is sent everything at once: what follows a failure is carried out all the same.
+    fn advance(
+        &mut self,
+        batches: &[Batch],
+        standing: Option<Standing<'_>>,
+        now: EventTime,
+    ) -> Result<Vec<Applied>, WriteError> {
+        let applied: Vec<_> = batches.iter().map(|batch| self.apply(batch, now)).collect();
+        let expired = self.expire(now);
+        let said = standing.map_or(Ok(()), |standing| self.set_as_of(standing.as_of, standing.at));
+        let applied = applied.into_iter().collect::<Result<_, _>>()?;
+        expired.and(said).map(|()| applied)
     }
 
     fn sizes(&mut self) -> Result<Vec<KindSize>, WriteError> {

@@ -35,7 +35,7 @@ pub struct CacheConfig {
     pub windows_kept: usize,
     /// A step reads so many rows of a topic at most, or one of each of its partitions.
     pub rows_per_topic_max: usize,
-    /// A batch holds so many bytes of rows at most, but always one row.
+    /// A batch holds so many bytes of rows at most, but always one row; batches of so many are not held back.
     pub batch_bytes_max: usize,
     /// The log is told no more often than this what it may remove: each time costs a write.
     pub acknowledge_every_ms: i64,

@@ -1,4 +1,4 @@
-//! A step's work on one partition: compare, read, apply, acknowledge.
+//! A step's work on one partition: compare, read, hand on, acknowledge.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::decode::decode;
 struct Read {
     rows: Vec<Row>,
     count: u64,
+    bytes: usize,
     /// Provisional rows of windows that have closed: they are not handed on.
     over: u64,
     last: Option<LastRow>,
@@ -58,17 +59,14 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
         if read.count > 0 {
             let (topic, range) = (Arc::clone(&place.0), position.next..read.end);
             let batch = Batch { topic, partition, range, last: read.last, rows: read.rows };
-            let mut applied = self.cache.apply(&batch, now)?;
-            applied.old += read.over;
+            self.pending.batches.push(batch);
+            self.pending.rows += read.count;
+            self.pending.bytes += read.bytes;
+            self.pending.over += read.over;
             self.set_position(&place, Position { next: read.end, last: read.last });
-            progress.applied.add(&applied);
-            progress.rows += read.count;
-            progress.batches += 1;
-            progress.caught_up = false;
-            self.totals.applied.add(&applied);
-            self.totals.rows += read.count;
-            self.totals.batches += 1;
-            self.totals.unacknowledged += read.count;
+            if self.pending.bytes >= self.config.batch_bytes_max {
+                self.advance(false, now, progress)?;
+            }
         }
         self.read_from.insert(place, read.end);
         Ok(())
@@ -84,14 +82,15 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
         progress: &mut CacheProgress,
     ) -> Result<Read, ReadError> {
         let bytes_max = self.config.batch_bytes_max;
-        let (mut read, mut bytes, mut left_out) = (Read::default(), 0, false);
-        let (totals, frontier) = (&mut self.totals, self.frontier);
+        let (mut read, mut left_out) = (Read::default(), false);
+        let frontier = self.as_of.map_or(EventTime::MIN, |as_of| as_of.frontier);
+        let totals = &mut self.totals;
         let end = self.reader.read(source.name(), partition, from, rows_max, &mut |row| {
-            left_out |= bytes >= bytes_max;
+            left_out |= read.bytes >= bytes_max;
             if left_out {
                 return;
             }
-            bytes += row.value.len();
+            read.bytes += row.value.len();
             read.count += 1;
             read.last = Some(LastRow { offset: row.offset, epoch: as_stored(row.epoch) });
             match project(source, &row) {
@@ -180,6 +179,8 @@ impl<R: RowReader, C: CacheWriter, S: SeedSource> CacheSink<R, C, S> {
             }
             return Ok(());
         }
+        // What comes now takes the place of windows, and of positions.
+        self.advance(false, now, progress)?;
         // The next step reads what there is.
         progress.caught_up = false;
         progress.complete = false;
