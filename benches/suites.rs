@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use tidegate_benches::{SUITES, Scale, machine};
 
+/// That of the program `tidegate`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Measures Tidegate, each figure beside a ceiling of the same run.
 #[derive(Debug, Parser)]
 #[command(name = "suites")]

@@ -9,6 +9,10 @@ use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 
+/// That of the program `tidegate`, so that it is no part of the difference.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What the cache answers is about as long.
 const READ_BYTES: usize = 2_000;
 

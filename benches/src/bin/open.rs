@@ -8,6 +8,10 @@ use tidegate_benches::clock::timed;
 use tidegate_benches::state::worker::{Held, NAMES, Worked};
 use tidegate_dataflow::hash::HashKey;
 
+/// That of the program `tidegate`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A little, so that what is there in any case is there before memory is asked for.
 const FIRST: usize = 10_000;
 
