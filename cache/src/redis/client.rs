@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo as _, ProtocolVersion,
-    RedisConnectionInfo, Value,
+    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo as _, ProtocolVersion, PushInfo,
+    PushKind, RedisConnectionInfo, Value,
 };
 
 use super::config::{HostPort, RedisAt, RedisConfig};
@@ -84,8 +84,11 @@ async fn connect_async_to(
         .set_connection_timeout(Some(config.connect_timeout))
         .set_response_timeout(Some(config.answer_timeout))
         // Whatever it is that nobody asked for.
-        .set_push_sender(move |_| {
-            told.note();
+        .set_push_sender(move |push: PushInfo| {
+            match push.kind {
+                PushKind::Disconnection => told.note_end(),
+                _ => told.note(),
+            }
             Ok::<_, Infallible>(())
         });
     let connected = client(server, config)?.get_multiplexed_async_connection_with_config(&limits).await;

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use super::config::RedisConfig;
 use super::failure::Failure;
-use super::held::{Held, Numbered};
+use super::held::{AskAnew, Given, Held, Numbered};
 use super::library::{self, Function};
 use super::number::number;
 use super::turns::Turns;
@@ -86,7 +86,7 @@ impl RedisReader {
                     }
                     broken @ (Failure::Unreachable(_) | Failure::Demoted(_)) => {
                         self.shared.connection.lock().await.connection = None;
-                        self.shared.held.changes().note();
+                        self.shared.held.changes().note_end();
                         failure = Some(broken);
                         if error.is_timeout() {
                             // It had its time.
@@ -117,16 +117,26 @@ impl RedisReader {
     }
 
     async fn look(&self, asks: &[Ask]) -> Result<Found, ReadError> {
-        if let Some(found) = self.shared.held.get(asks) {
-            return Ok(found);
+        match self.shared.held.get(asks) {
+            Some(Given::New(found) | Given::Old(found, AskAnew::Somebody)) => Ok(found),
+            Some(Given::Old(found, AskAnew::Yes)) => {
+                let (reader, asks) = (self.clone(), asks.to_vec());
+                // Where it fails, those who come later ask themselves, and are told why.
+                tokio::spawn(async move { reader.look_in_turn(&asks).await.map(drop) });
+                Ok(found)
+            }
+            None => self.look_in_turn(asks).await,
         }
+    }
+
+    async fn look_in_turn(&self, asks: &[Ask]) -> Result<Found, ReadError> {
         self.shared.looks.share(asks.to_vec(), self.look_alone(asks)).await
     }
 
     async fn look_alone(&self, asks: &[Ask]) -> Result<Found, ReadError> {
         let held = &self.shared.held;
         // Whoever had the turn before may have been told.
-        if let Some(found) = held.get(asks) {
+        if let Some(Given::New(found)) = held.get(asks) {
             return Ok(found);
         }
         let (asked, changes) = (Instant::now(), held.changes().count());
