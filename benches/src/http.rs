@@ -88,16 +88,15 @@ impl Programs {
             .ceiling("a bare axum route", || {
                 let folder = scratch::folder()?;
                 let server = Server::start(&self.bare, folder.path(), &[])?;
-                let (done, _) = self.send(&server, rate)?;
-                server.end()?;
-                Ok(done)
+                server.measured(|server| Ok(self.send(server, rate)?.0))
             })
             .case("`tidegate up`, durable", || {
                 let folder = scratch::folder()?;
                 let server = Server::start(&self.tidegate, folder.path(), &ARGUMENTS)?;
-                let (done, totals) = self.send(&server, rate)?;
-                let visible = visible::latency(&get(server.url("metrics")?, "/metrics")?);
-                server.end()?;
+                let ((done, totals), visible) = server.measured(|server| {
+                    let sent = self.send(server, rate)?;
+                    Ok((sent, visible::latency(&get(server.url("metrics")?, "/metrics")?)))
+                })?;
                 let accepted = accepted(&self.tidegate, folder.path())?;
                 ensure!(accepted == totals.acknowledged, "{accepted} of {} are there", totals.acknowledged);
                 // In a test there may not have been time for anything to become visible.
@@ -143,9 +142,7 @@ impl Programs {
             move || {
                 let folder = scratch::folder()?;
                 let server = Server::start(&program, folder.path(), arguments)?;
-                let done = reads::under_load(&server, load_of(&server, rate, None)?, self.lasts)?;
-                server.end()?;
-                Ok(done)
+                server.measured(|server| reads::under_load(server, load_of(server, rate, None)?, self.lasts))
             }
         };
         Group::new(title, By::Wall, "reads", UNITS, 0)

@@ -151,6 +151,12 @@ pub fn batch(from: u64, rows: Vec<Row>) -> Batch {
     Batch { topic: TOPIC.into(), partition: PARTITION, range: Offset(from)..Offset(end), last, rows }
 }
 
+/// Where a cache stands that has taken in `batches`, and nothing else.
+pub fn positions_after(batches: &[Batch]) -> Positions {
+    let position = |batch: &Batch| Position { next: batch.range.end, last: batch.last };
+    batches.iter().map(|batch| ((Arc::clone(&batch.topic), batch.partition), position(batch))).collect()
+}
+
 /// Applies rows from the position on.
 fn apply(cache: &mut impl CacheWriter, rows: Vec<Row>) -> Applied {
     apply_at(cache, NOW, rows)
@@ -179,7 +185,8 @@ fn say(cache: &mut impl CacheWriter, as_of: Option<AsOf>) {
     cache.set_as_of(as_of, &at).expect("it stands there");
 }
 
-async fn said_as_of(reader: &impl CacheReader) -> Option<AsOf> {
+/// What the cache is as of.
+pub async fn said_as_of(reader: &impl CacheReader) -> Option<AsOf> {
     reader.read(&[]).await.expect("the cache answers").as_of
 }
 

@@ -70,6 +70,13 @@ impl Server {
         clock::of_process(self.child.id()).context("the system does not tell what a process works")
     }
 
+    /// Measures something of it, and has it end.
+    pub(crate) fn measured<T>(self, measure: impl FnOnce(&Self) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let measured = measure(&self)?;
+        self.end()?;
+        Ok(measured)
+    }
+
     /// Tells it to end, and waits until it has.
     pub(crate) fn end(mut self) -> anyhow::Result<()> {
         let pid = self.child.id().to_string();

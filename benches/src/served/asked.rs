@@ -63,10 +63,7 @@ fn with_pipeline(
     measure: impl FnOnce(&Server) -> anyhow::Result<Done>,
 ) -> anyhow::Result<Done> {
     let folder = scratch::folder()?;
-    let pipeline = servers.pipeline(&Deployment::new(&servers.kafka), &folder)?;
-    let done = measure(&pipeline)?;
-    pipeline.end()?;
-    Ok(done)
+    servers.pipeline(&Deployment::new(&servers.kafka), &folder)?.measured(measure)
 }
 
 fn with_bare(
@@ -74,10 +71,7 @@ fn with_bare(
     measure: impl FnOnce(&Server) -> anyhow::Result<Done>,
 ) -> anyhow::Result<Done> {
     let folder = scratch::folder()?;
-    let bare = Server::start(&servers.bare, folder.path(), &[])?;
-    let done = measure(&bare)?;
-    bare.end()?;
-    Ok(done)
+    Server::start(&servers.bare, folder.path(), &[])?.measured(measure)
 }
 
 /// Measures while events come in, from when there are twenty windows.

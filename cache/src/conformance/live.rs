@@ -1,12 +1,10 @@
 //! What provisional rows do, and what ends their values.
 
-use std::sync::Arc;
-
 use tidegate_model::{Offset, PartitionId};
 
 use super::{
-    NOW, Subject, TOPIC, apply, apply_at, as_of, batch, live, positions, provisional, retraction, row,
-    said_as_of, say, sessions, settled,
+    NOW, Subject, TOPIC, apply, apply_at, as_of, batch, live, positions, positions_after, provisional,
+    retraction, row, said_as_of, say, sessions, settled,
 };
 use crate::batch::{Applied, Batch, Effect, Position, Positions, Row};
 use crate::read::CacheReader;
@@ -122,14 +120,9 @@ pub async fn a_step_is_as_of_what_is_in(subject: &impl Subject) {
     let (mut cache, reader) = (subject.writer(), subject.reader());
     let elsewhere = |batch| Batch { topic: "live_metrics".into(), ..batch };
     let open = elsewhere(batch(0, vec![provisional(1, 5, "a", 1), provisional(1, 6, "a", 1)]));
-    let standing = |batches: &[&Batch]| -> Positions {
-        let position = |batch: &Batch| Position { next: batch.range.end, last: batch.last };
-        let of = |batch: &&Batch| ((Arc::clone(&batch.topic), batch.partition), position(batch));
-        batches.iter().map(of).collect()
-    };
-    let closed = batch(0, vec![row(1, 4, "a", 1), retraction(1, 3, "a")]);
-    let at = standing(&[&open, &closed]);
-    let (said, batches) = (Standing { as_of: Some(as_of(1, 6)), at: &at }, [open.clone(), closed.clone()]);
+    let batches = [open, batch(0, vec![row(1, 4, "a", 1), retraction(1, 3, "a")])];
+    let at = positions_after(&batches);
+    let said = Standing { as_of: Some(as_of(1, 6)), at: &at };
     let applied = cache.advance(&batches, Some(said), NOW).expect("it is done");
     let expected = [(2, 0), (1, 1)].map(|(put, removed)| Applied { put, removed, ..Applied::default() });
     assert_eq!(applied, expected);
@@ -139,11 +132,11 @@ pub async fn a_step_is_as_of_what_is_in(subject: &impl Subject) {
     );
     assert_eq!((positions(&mut cache), said_as_of(&reader).await), (at, Some(as_of(1, 6))));
 
-    let (follows, lacks) =
-        (elsewhere(batch(2, vec![provisional(2, 7, "a", 1)])), batch(3, vec![row(2, 5, "a", 1)]));
-    let at = standing(&[&follows, &lacks]);
+    let follows = elsewhere(batch(2, vec![provisional(2, 7, "a", 1)]));
+    let batches = [follows, batch(3, vec![row(2, 5, "a", 1)])];
+    let at = positions_after(&batches);
     let said = Standing { as_of: Some(as_of(2, 6)), at: &at };
-    match cache.advance(&[follows, lacks.clone()], Some(said), NOW) {
+    match cache.advance(&batches, Some(said), NOW) {
         Err(WriteError::Gap { topic, next, .. }) => assert_eq!((&*topic, next), (TOPIC, Offset(2))),
         other => panic!("{other:?}"),
     }

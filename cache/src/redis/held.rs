@@ -50,15 +50,14 @@ impl Changes {
 
     /// From now on no answer is given that was asked for before: nobody knows what changed.
     pub(super) fn note_end(&self) {
-        let mut known = self.known();
-        known.latest = None;
-        known.count += 1;
+        self.known().end();
     }
 
     /// As [`Changes::note_end`], and updates may be numbered from an earlier number on: the server may be another one.
     pub(super) fn note_beginning(&self) {
-        self.known().told = 0;
-        self.note_end();
+        let mut known = self.known();
+        known.told = 0;
+        known.end();
     }
 
     /// How many were noted that do not say what they are about.
@@ -72,6 +71,11 @@ impl Changes {
 }
 
 impl Known {
+    fn end(&mut self) {
+        self.latest = None;
+        self.count += 1;
+    }
+
     /// Whether the latest changes began so short ago that another one is one of them.
     fn is_latest(&self, now: Instant) -> bool {
         self.latest.is_some_and(|(began, _)| now.saturating_duration_since(began) < GIVEN_AFTER_MAX)

@@ -150,8 +150,8 @@ impl RedisWriter {
         }
     }
 
-    /// What the answer to `expire` says.
-    fn expired(&self, answer: &Value) -> Result<(), WriteError> {
+    /// What an answer says that has nothing to tell.
+    fn is_done(&self, answer: &Value) -> Result<(), WriteError> {
         Self::done(answer).map(drop).ok_or_else(|| self.odd(answer))
     }
 
@@ -213,7 +213,7 @@ impl CacheWriter for RedisWriter {
 
     fn seed(&mut self, seed: &Seed, now: EventTime) -> Result<(), WriteError> {
         let answer = self.call(Function::Seed, request::seed(seed, &self.config.limits, now))?;
-        Self::done(&answer).map(drop).ok_or_else(|| self.odd(&answer))
+        self.is_done(&answer)
     }
 
     fn apply(&mut self, batch: &Batch, now: EventTime) -> Result<Applied, WriteError> {
@@ -227,12 +227,12 @@ impl CacheWriter for RedisWriter {
             let (topic, partition, start) = (Arc::clone(&gap.topic), gap.partition, gap.missing.start);
             return Err(WriteError::Gap { topic, partition, next, start });
         }
-        Self::done(&answer).map(drop).ok_or_else(|| self.odd(&answer))
+        self.is_done(&answer)
     }
 
     fn adopt(&mut self, source: &(Arc<str>, PartitionId), start: Offset) -> Result<(), WriteError> {
         let answer = self.call(Function::Adopt, request::adopt(source, start))?;
-        Self::done(&answer).map(drop).ok_or_else(|| self.odd(&answer))
+        self.is_done(&answer)
     }
 
     fn set_as_of(&mut self, as_of: Option<AsOf>, at: &Positions) -> Result<(), WriteError> {
@@ -242,7 +242,7 @@ impl CacheWriter for RedisWriter {
 
     fn expire(&mut self, now: EventTime) -> Result<(), WriteError> {
         let answer = self.call(Function::Expire, request::expire(now))?;
-        self.expired(&answer)
+        self.is_done(&answer)
     }
 
     fn advance(
@@ -262,7 +262,7 @@ impl CacheWriter for RedisWriter {
         let (to_batches, others) = answers.split_at(batches.len());
         let applied = batches.iter().zip(to_batches).map(|(batch, answer)| self.applied(batch, answer));
         let applied = applied.collect::<Result<_, _>>()?;
-        self.expired(&others[0])?;
+        self.is_done(&others[0])?;
         others.get(1).map_or(Ok(()), |answer| self.said(answer))?;
         Ok(applied)
     }

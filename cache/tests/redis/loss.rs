@@ -9,21 +9,17 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tidegate_cache::conformance::{NOW, Subject as _, TOPIC, batch, provisional, retraction, row};
+use tidegate_cache::conformance::{NOW, Subject as _, batch, positions_after, provisional, retraction, row};
 use tidegate_cache::redis::{RedisAt, RedisReader};
 use tidegate_cache::{
-    Answer, Applied, Ask, CacheReader as _, CacheWriter, Config, MemoryCache, Number, Position, Positions,
-    Row, Standing, UpdateError, UpdateKind, Updates, WriteError,
+    Answer, Applied, Ask, CacheReader as _, CacheWriter, Config, MemoryCache, Number, Positions, Row,
+    Standing, UpdateError, UpdateKind, Updates, WriteError,
 };
-use tidegate_model::{AsOf, Epoch, EventTime, Offset, PartitionId};
+use tidegate_model::{Epoch, Offset};
 use tidegate_services::redis::command;
 
-use crate::subject::{Server, next_update, wait_until};
+use crate::subject::{Server, as_of, next_update, wait_until};
 use crate::wire::Wire;
-
-fn as_of(epoch: u64) -> AsOf {
-    AsOf { epoch: Epoch(epoch), frontier: EventTime::from_millis(0) }
-}
 
 async fn answer(reader: &RedisReader) -> Answer {
     reader.read(&[Ask::Newest { kind: "event", limit: 9 }]).await.expect("it answers")
@@ -141,8 +137,7 @@ async fn a_server_that_is_killed_while_it_is_written_to_has_the_same_in_the_end(
             let pieces = [at..ROWS.min(at + 2), ROWS.min(at + 2)..ROWS.min(at + 4)];
             let end = pieces[1].end;
             let batches = pieces.map(|offsets| batch(offsets.start, offsets.map(log_row).collect()));
-            let position = Position { next: Offset(end), last: None };
-            let after = Positions::from([((TOPIC.into(), PartitionId(0)), position)]);
+            let after = positions_after(&batches);
             let standing = Standing { as_of: Some(as_of(end)), at: &after };
             counted.fetch_add(1, Ordering::Relaxed);
             at = match writer.advance(&batches, Some(standing), NOW) {
@@ -251,11 +246,7 @@ async fn a_server_that_says_nothing_is_asked_whether_it_is_there() {
     cache.0.at = RedisAt::Server(wire.address.parse().expect("it has a port"));
     cache.0.silence = Duration::from_millis(20);
     let mut updates = cache.reader().subscribe().await.expect("it answers");
-    let asked = || {
-        let stats = server.told("INFO commandstats");
-        let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_subscribe:calls="));
-        line.and_then(|line| line.split(',').next()?.parse::<u64>().ok()).unwrap_or(0)
-    };
+    let asked = || server.calls("subscribe");
     // One that is there and has nothing to say is followed as before.
     wait_until("it is asked", || asked() > 4);
     let mut writer = server.cache(Config::default()).writer();

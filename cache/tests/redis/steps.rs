@@ -1,35 +1,25 @@
 //! A sink's step on the way to a server: one exchange, whatever goes wrong in the middle of it.
 
-use std::sync::Arc;
-
-use tidegate_cache::conformance::{NOW, Subject as _, TOPIC, batch, row};
+use tidegate_cache::conformance::{NOW, Subject as _, batch, positions_after, row, said_as_of};
 use tidegate_cache::redis::{RedisAt, RedisWriter};
-use tidegate_cache::{
-    Applied, Batch, CacheReader as _, CacheWriter as _, Config, Position, Positions, Standing, WriteError,
-};
-use tidegate_model::{AsOf, Epoch, EventTime, Offset, PartitionId};
+use tidegate_cache::{Applied, Batch, CacheWriter as _, Config, Standing, WriteError};
+use tidegate_model::{Offset, PartitionId};
 
-use crate::subject::Server;
+use crate::subject::{Server, as_of};
 use crate::wire::Wire;
 
 /// Three partitions, a row of each from `offset` on.
 fn batches(offset: u64) -> [Batch; 3] {
-    [5, 6, 7].map(|minute| {
-        let partition = PartitionId(u32::try_from(minute).expect("a small number"));
-        Batch { partition, ..batch(offset, vec![row(offset, minute, "a", offset + 1)]) }
+    [5_u32, 6, 7].map(|number| {
+        let rows = vec![row(offset, number.into(), "a", offset + 1)];
+        Batch { partition: PartitionId(number), ..batch(offset, rows) }
     })
-}
-
-fn as_of(epoch: u64) -> AsOf {
-    AsOf { epoch: Epoch(epoch), frontier: EventTime::from_millis(0) }
 }
 
 /// A step whose rows begin at `offset`.
 fn step(writer: &mut RedisWriter, offset: u64) -> Result<Vec<Applied>, WriteError> {
-    let place = |batch: &Batch| (Arc::from(TOPIC), batch.partition);
-    let position = |batch: &Batch| Position { next: batch.range.end, last: batch.last };
     let batches = batches(offset);
-    let at: Positions = batches.iter().map(|batch| (place(batch), position(batch))).collect();
+    let at = positions_after(&batches);
     writer.advance(&batches, Some(Standing { as_of: Some(as_of(offset)), at: &at }), NOW)
 }
 
@@ -54,7 +44,7 @@ async fn a_step_is_one_exchange() {
     let before = wire.exchanges();
     assert_eq!(step(&mut writer, 1), Ok(put()));
     assert_eq!(wire.exchanges() - before, 1);
-    assert_eq!(cache.reader().read(&[]).await.expect("it answers").as_of, Some(as_of(1)));
+    assert_eq!(said_as_of(&cache.reader()).await, Some(as_of(1)));
 }
 
 /// The server goes on behind a command that it refuses. Nobody takes an answer for that of another command, and nothing is
@@ -73,12 +63,12 @@ async fn a_refusal_in_the_middle_is_made_up_for() {
     let positions = writer.positions().expect("it answers");
     let next: Vec<Offset> = positions.values().map(|position| position.next).collect();
     assert_eq!(next, [Offset(2), Offset(1), Offset(2)]);
-    assert_eq!(reader.read(&[]).await.expect("it answers").as_of, Some(as_of(0)));
+    assert_eq!(said_as_of(&reader).await, Some(as_of(0)));
 
     server.ask("DEL metrics:event:360000");
     let applied = step(&mut writer, 1).expect("it is done");
     assert_eq!(applied.iter().map(|applied| applied.repeated).collect::<Vec<_>>(), [1, 0, 1]);
-    assert_eq!(reader.read(&[]).await.expect("it answers").as_of, Some(as_of(1)));
+    assert_eq!(said_as_of(&reader).await, Some(as_of(1)));
 }
 
 #[test]

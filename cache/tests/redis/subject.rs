@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tidegate_cache::conformance::Subject;
 use tidegate_cache::redis::{RedisAt, RedisConfig, RedisReader, RedisWriter};
 use tidegate_cache::{Config, Update, UpdateError, Updates};
+use tidegate_model::{AsOf, Epoch, EventTime};
 use tidegate_services::redis::{Reply, command};
 use tidegate_services::{Redis, redis, tools};
 
@@ -61,6 +62,11 @@ impl Server {
         let line = stats.lines().find_map(|line| line.strip_prefix(&name));
         line.map_or(0, |line| line.split(',').next().expect("a count").parse().expect("a number"))
     }
+}
+
+/// An epoch whose frontier closes no window.
+pub(crate) fn as_of(epoch: u64) -> AsOf {
+    AsOf { epoch: Epoch(epoch), frontier: EventTime::from_millis(0) }
 }
 
 /// A reply as text.

@@ -10,14 +10,10 @@ use tidegate_cache::redis::RedisWriter;
 use tidegate_cache::{
     Ask, CacheReader as _, CacheWriter, Config, Gap, MemoryCache, Positions, Seed, Standing, WriteError,
 };
-use tidegate_model::{AsOf, Epoch, EventTime, Offset, PartitionId};
+use tidegate_model::{Offset, PartitionId};
 
 use crate::loss::log_row;
-use crate::subject::{RedisCache, Server};
-
-fn as_of(epoch: u64) -> AsOf {
-    AsOf { epoch: Epoch(epoch), frontier: EventTime::from_millis(0) }
-}
+use crate::subject::{RedisCache, Server, as_of};
 
 type Request<'a> = Box<dyn Fn(&mut RedisWriter) -> Result<(), WriteError> + 'a>;
 
